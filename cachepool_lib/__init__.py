@@ -1,0 +1,1 @@
+"""Caching and connection pooling for asynchronous Python."""

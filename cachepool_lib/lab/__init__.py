@@ -1,0 +1,1 @@
+"""What the course needs around the library: servers, simulated time, traffic, charts and checks."""
