@@ -1,0 +1,36 @@
+"""What every test runs with: asyncio, warnings as errors (pyproject.toml), and no silent leak."""
+
+import gc
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class _Complaints(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail the test that leaves a pending task or an exception that nobody retrieved.
+
+    asyncio only logs those, and only when the garbage is collected; so is a coroutine that
+    was never awaited, which pytest itself then turns into an error.
+    """
+    logger, complaints = logging.getLogger("asyncio"), _Complaints()
+    logger.addHandler(complaints)
+    yield
+    gc.collect()
+    logger.removeHandler(complaints)
+    assert not complaints.lines, "asyncio complained:\n" + "\n".join(complaints.lines)
