@@ -1,0 +1,421 @@
+"""AsyncCache: a cache in the memory of one process, for one event loop at a time."""
+
+import asyncio
+import copy
+import functools
+import logging
+import math
+import random
+import time
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+from cachepool_lib._stats import CacheStats
+from cachepool_lib._store import Entry, Load, Store
+
+T = TypeVar("T")
+Seconds = float | timedelta
+
+logger = logging.getLogger(__name__)
+
+
+class _Flight:
+    """One load under way, and everybody who waits for it."""
+
+    __slots__ = ("background", "load", "loop", "started", "task", "ttl", "waiters")
+
+    def __init__(self, ttl: float | None, load: Load, started: float, background: bool) -> None:
+        self.ttl = ttl
+        self.load = load
+        self.started = started
+        self.background = background  # it belongs to no waiter: nobody's leaving ends it
+        self.loop = asyncio.get_running_loop()
+        self.task: asyncio.Task[Any] | None = None
+        self.waiters: set[asyncio.Future[Any]] = set()
+
+    def cancel(self) -> None:
+        if self.task is not None and not self.loop.is_closed():
+            self.task.cancel()
+
+
+class AsyncCache:
+    """Keep values in memory for a limited time, in a limited room.
+
+    Not safe to share between threads. Entries outlive an event loop, loads under way don't. Values
+    are handed out as they are, not copied: cache what nobody changes.
+
+    Args:
+        default_ttl: seconds that a value lives where none are given, as a number or a timedelta;
+            0 stores nothing, `math.inf` never expires.
+        maxsize: how many entries there is room for; when it is full, S3-FIFO decides who leaves.
+            None means no bound.
+        jitter: the share of its ttl, from 0 up to but not including 1, that an entry may lose at
+            random, so that entries made together don't expire together. It only shortens.
+        clock: gives the time in seconds. It must not go back, so not `time.time`.
+
+    Raises:
+        ValueError, TypeError: for a bad argument, in every method too, before anything changes.
+    """
+
+    def __init__(
+        self,
+        default_ttl: Seconds = 300,
+        *,
+        maxsize: int | None = 1024,
+        jitter: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if maxsize is not None and (not isinstance(maxsize, int) or isinstance(maxsize, bool)):
+            raise TypeError(f"maxsize must be a whole number or None, got {maxsize!r}")
+        if maxsize is not None and maxsize < 1:
+            raise ValueError(f"maxsize must be at least 1, or None for no bound, got {maxsize!r}")
+        if _number("jitter", jitter) >= 1:
+            raise ValueError(f"jitter must be less than 1, got {jitter!r}")
+        self._default_ttl = _seconds("default_ttl", default_ttl)
+        self._jitter = jitter
+        self._clock = clock
+        self._store = Store(maxsize)
+        self._flights: dict[Hashable, _Flight] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()  # the loop itself keeps weak references only
+        self._hits = self._misses = self._stale_hits = self._shared = 0
+        self._loads = self._load_failures = 0
+        self._load_seconds = 0.0
+
+    def __repr__(self) -> str:
+        room = "no bound" if self._store.maxsize is None else f"room for {self._store.maxsize}"
+        return f"<AsyncCache: {len(self._store)} entries, {room}, ttl {self._default_ttl:g} s>"
+
+    async def get(self, key: Hashable, default: Any = None) -> Any:
+        """The value of *key* while it is younger than its ttl, else *default*.
+
+        A cached None is a value: pass a *default* of your own to tell it from a miss.
+        """
+        entry = self._store.lookup(key, self._clock())
+        if entry is None:
+            self._misses += 1
+            return default
+        self._hits += 1
+        return entry.value
+
+    async def get_many(self, keys: Iterable[Hashable]) -> dict[Hashable, Any]:
+        """The values of those *keys* that are at hand."""
+        missing = object()
+        found = {key: await self.get(key, missing) for key in keys}
+        return {key: value for key, value in found.items() if value is not missing}
+
+    async def set(self, key: Hashable, value: Any, ttl: Seconds | None = None) -> None:
+        """Keep *value* for *ttl* seconds; None means the default ttl, 0 removes what was there.
+
+        A load of *key* that is under way will not overwrite it.
+        """
+        self._put(key, value, None if ttl is None else _seconds("ttl", ttl))
+        if self._flights:
+            self._detach(key)
+
+    async def set_many(self, items: Mapping[Any, Any], ttl: Seconds | None = None) -> None:
+        """`set` every pair of *items* with the same *ttl*."""
+        for key, value in items.items():
+            await self.set(key, value, ttl)
+
+    async def delete(self, key: Hashable) -> bool:
+        """Forget *key*. True if a value was there that had not expired.
+
+        A load of *key* that is under way still answers those who wait for it, but is not stored:
+        it may have read what this delete says has changed. (Nishtala et al., "Scaling Memcache at
+        Facebook", 2013, call the right to store a lease.)
+        """
+        fresh = self._store.remove(key, self._clock())
+        self._detach(key)
+        return fresh
+
+    async def clear(self) -> None:
+        """Forget every key; for loads under way it is a `delete` of each."""
+        self._store.clear()
+        for key in list(self._flights):
+            self._detach(key)
+
+    async def get_or_load(
+        self,
+        key: Hashable,
+        loader: Callable[[], Awaitable[T]],
+        ttl: Seconds | None = None,
+        *,
+        stale_while_revalidate: Seconds = 0,
+        stale_if_error: Seconds = 0,
+        early_refresh: float = 0,
+        retry_after: Seconds = 1,
+    ) -> T:
+        """The value of *key*, from *loader* where it is not at hand; waits for the load, if any.
+
+        However many ask at once, one load runs, in a task of its own. Any caller may be cancelled
+        and the others still get the value; when the last one leaves, the load is cancelled. An
+        exception of the loader reaches all who wait and is not kept: the next caller tries again.
+
+        Args:
+            loader: called without arguments where a load is needed; what it returns is awaited.
+            ttl: as in `set`, counted from the end of the load.
+            stale_while_revalidate: for so many seconds after its ttl a value is still served, at
+                once, while one load in the background fetches the next.
+            stale_if_error: for so many seconds after its ttl a value is served if its load fails.
+                Of both windows the smaller counts: the reader's, or that of the load that stored
+                the value. What `set` stored has none.
+            early_refresh: how eagerly a fresh value is loaded anew in the background before it
+                expires: the beta of XFetch (Vattani et al., "Optimal Probabilistic Cache Stampede
+                Prevention", 2015). 1 is a good start, 0 is never.
+            retry_after: after a failed load, seconds in which a stale value is served without
+                another attempt.
+
+        A load in the background that fails is logged and counted.
+        """
+        if ttl is not None:
+            ttl = _seconds("ttl", ttl)
+        load = None
+        if stale_while_revalidate or stale_if_error or early_refresh:
+            load = Load(
+                _seconds("stale_while_revalidate", stale_while_revalidate),
+                _seconds("stale_if_error", stale_if_error),
+                _number("early_refresh", early_refresh),
+                _seconds("retry_after", retry_after),
+            )
+        now = self._clock()
+        entry = self._store.lookup(key, now)
+        if entry is not None:
+            if load is not None and _is_due_early(entry, now, load.early_refresh):
+                self._refresh(key, loader, ttl, load)
+            self._hits += 1
+            return cast(T, entry.value)
+        if load is None:
+            load = Load()
+        else:
+            stale = self._store.peek(key, now)
+            if stale is not None and stale.load is not None:
+                due = now >= stale.load.retry_at
+                if _in_window(stale, now, load, failed=not due):
+                    if due:
+                        self._refresh(key, loader, ttl, load)
+                    self._stale_hits += 1
+                    return cast(T, stale.value)
+        return cast(T, await self._join(key, loader, ttl, load))
+
+    def stats(self) -> CacheStats:
+        """What this cache did so far."""
+        return CacheStats(
+            hits=self._hits,
+            misses=self._misses,
+            stale_hits=self._stale_hits,
+            shared=self._shared,
+            loads=self._loads,
+            load_failures=self._load_failures,
+            load_seconds=self._load_seconds,
+            evictions=self._store.evictions,
+            expirations=self._store.expirations,
+            errors=0,
+            size=len(self._store),
+            maxsize=self._store.maxsize,
+        )
+
+    async def close(self) -> None:
+        """Cancel what loads in the background, and wait until all cancelled loads have ended.
+
+        Loads that somebody waits for go on, and entries stay: the cache can be used again.
+        """
+        for key, flight in list(self._flights.items()):
+            if flight.background:
+                self._detach(key)
+        loop = asyncio.get_running_loop()
+        ending = [t for t in self._tasks if t.cancelling() and t.get_loop() is loop]
+        if ending:
+            await asyncio.wait(ending)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _put(self, key: Hashable, value: Any, ttl: float | None, load: Load | None = None) -> None:
+        seconds = self._default_ttl if ttl is None else ttl
+        now = self._clock()
+        if not seconds:
+            self._store.remove(key, now)
+            return
+        if self._jitter:
+            seconds *= 1 - self._jitter * random.random()
+        self._store.put(key, value, now + seconds, now, load)
+
+    async def _join(
+        self, key: Hashable, loader: Callable[[], Awaitable[Any]], ttl: float | None, load: Load
+    ) -> Any:
+        """Wait for the load of *key* that is under way, or for a new one."""
+        flight = self._under_way(key)
+        shared = flight is not None
+        if flight is None:
+            flight = self._take_off(key, loader, ttl, load, background=False)
+        try:
+            value = await self._wait(key, flight)
+        except Exception:
+            now = self._clock()
+            stale = self._store.peek(key, now) if load.stale_if_error else None
+            if stale is not None and _in_window(stale, now, load, failed=True):
+                self._stale_hits += 1
+                return stale.value
+            self._count(shared)
+            raise
+        self._count(shared)
+        return value
+
+    def _count(self, shared: bool) -> None:
+        if shared:
+            self._shared += 1
+        else:
+            self._misses += 1
+
+    def _refresh(
+        self, key: Hashable, loader: Callable[[], Awaitable[Any]], ttl: float | None, load: Load
+    ) -> None:
+        """Have *key* loaded in the background, if nobody loads it already."""
+        if self._under_way(key) is None:
+            self._take_off(key, loader, ttl, load, background=True)
+
+    def _under_way(self, key: Hashable) -> _Flight | None:
+        flight = self._flights.get(key)
+        if flight is not None and flight.loop is not asyncio.get_running_loop():
+            self._detach(key)  # it was left behind in a loop that ran before this one
+            return None
+        return flight
+
+    def _take_off(
+        self,
+        key: Hashable,
+        loader: Callable[[], Awaitable[Any]],
+        ttl: float | None,
+        load: Load,
+        *,
+        background: bool,
+    ) -> _Flight:
+        if not callable(loader):
+            raise TypeError(
+                f"loader must be a function to call, got {type(loader).__name__}: "
+                "pass the function itself, or a lambda, not the result of calling it"
+            )
+        flight = _Flight(ttl, load, self._clock(), background)
+        self._flights[key] = flight
+
+        async def fly() -> Any:
+            return await loader()
+
+        flight.task = flight.loop.create_task(fly())
+        self._tasks.add(flight.task)
+        flight.task.add_done_callback(functools.partial(self._land, key, flight))
+        return flight
+
+    async def _wait(self, key: Hashable, flight: _Flight) -> Any:
+        """Wait for *flight*. If this is the last to leave before it lands, it is cancelled."""
+        waiter = flight.loop.create_future()
+        flight.waiters.add(waiter)
+        try:
+            return await waiter
+        finally:
+            flight.waiters.discard(waiter)
+            if not (flight.waiters or flight.background or _is_done(flight)):
+                # First out of the table, then cancelled: whoever comes now must not join it.
+                if self._flights.get(key) is flight:
+                    del self._flights[key]
+                flight.cancel()
+
+    def _detach(self, key: Hashable) -> None:
+        """Let the load of *key* no longer store, nor be joined."""
+        flight = self._flights.pop(key, None)
+        if flight is not None and flight.background and not flight.waiters:
+            flight.cancel()
+
+    def _land(self, key: Hashable, flight: _Flight, task: "asyncio.Task[Any]") -> None:
+        """Store what was loaded, if *flight* still may, and give it to all who wait."""
+        self._tasks.discard(task)
+        attached = self._flights.get(key) is flight
+        if attached:
+            del self._flights[key]
+        if task.cancelled():
+            for waiter in flight.waiters:  # the loader gave itself up
+                waiter.cancel()
+            return
+        now = self._clock()
+        flight.load.seconds = now - flight.started
+        self._load_seconds += flight.load.seconds
+        error = task.exception()
+        if error is None:
+            self._loads += 1
+            if attached:
+                self._put(key, task.result(), flight.ttl, flight.load)
+            for waiter in flight.waiters:
+                if not waiter.done():
+                    waiter.set_result(task.result())
+            return
+        self._load_failures += 1
+        stale = self._store.peek(key, now) if attached else None
+        if stale is not None and stale.load is not None:
+            stale.load.retry_at = now + flight.load.retry_after
+        if not flight.waiters:
+            logger.warning("loading %r in the background failed", key, exc_info=error)
+        for waiter in flight.waiters:
+            if not waiter.done():
+                waiter.set_exception(_copy(error))
+                waiter.exception()  # seen, even if its caller is cancelled before it looks
+
+
+def _is_done(flight: _Flight) -> bool:
+    return flight.task is not None and flight.task.done()
+
+
+def _in_window(entry: Entry, now: float, reader: Load, *, failed: bool) -> bool:
+    """May *entry* be served at *now* though it expired: is it in the smaller of two windows?"""
+    age = now - entry.expires_at
+    stored = entry.load or Load()
+    return age < min(reader.stale_while_revalidate, stored.stale_while_revalidate) or (
+        failed and age < min(reader.stale_if_error, stored.stale_if_error)
+    )
+
+
+def _is_due_early(entry: Entry, now: float, beta: float) -> bool:
+    """XFetch: the dearer the load and the nearer the end, the likelier."""
+    load = entry.load
+    if not beta or load is None or now < load.retry_at:
+        return False
+    return now - load.seconds * beta * math.log(1 - random.random()) >= entry.expires_at
+
+
+def _copy(error: BaseException) -> BaseException:
+    """A copy of *error* for one waiter, or *error* itself where its class can't be copied.
+
+    Raised in a thousand waiters, one shared exception would collect a thousand tracebacks, and
+    the context of whichever caller came last.
+    """
+    try:
+        twin = copy.copy(error)
+    except Exception:
+        return error
+    if type(twin) is not type(error) or twin.args != error.args:
+        return error
+    twin.__cause__ = error.__cause__
+    twin.__context__ = error.__context__
+    twin.__suppress_context__ = error.__suppress_context__
+    return twin.with_traceback(error.__traceback__)
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not value >= 0:  # NaN fails every comparison, so ask for what is wanted
+        raise ValueError(f"{name} must be 0 or more, got {value!r}")
+    return value
+
+
+def _seconds(name: str, value: object) -> float:
+    return _number(name, value.total_seconds() if isinstance(value, timedelta) else value)
