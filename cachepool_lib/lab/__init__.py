@@ -1,1 +1,60 @@
-"""What the course needs around the library: servers, simulated time, traffic, charts and checks."""
+"""What the course needs around the library: simulated time, traffic, charts, checks, servers.
+
+This is the table of contents. Importing it is quick and installs the recorder; what is heavy
+(charts, servers) is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from . import recorder
+from .predictions import Prediction, guesses, predict, result
+from .recorder import nothing_left
+from .simulation import (
+    Database,
+    Page,
+    Query,
+    Replay,
+    Watch,
+    clock,
+    record,
+    replay,
+    simulate,
+    wall,
+)
+from .traffic import TRACES, Traffic, crowd, trace, traffic
+
+__all__ = [
+    "TRACES",
+    "Database",
+    "Page",
+    "Prediction",
+    "Query",
+    "Replay",
+    "Traffic",
+    "Watch",
+    "clock",
+    "crowd",
+    "guesses",
+    "nothing_left",
+    "predict",
+    "record",
+    "replay",
+    "result",
+    "simulate",
+    "trace",
+    "traffic",
+    "wall",
+]
+
+_LATER = {"charts": ""}  # name: module that has it; "" for a module itself
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_LATER[name] or name}")
+    return getattr(module, name) if _LATER[name] else module
+
+
+recorder.install()
