@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import Any
 
 from . import recorder
+from .contract import also_broken, check, exam
+from .exercises import exercise
 from .predictions import Prediction, guesses, predict, result
 from .recorder import nothing_left
 from .simulation import (
@@ -33,8 +35,12 @@ __all__ = [
     "Replay",
     "Traffic",
     "Watch",
+    "also_broken",
+    "check",
     "clock",
     "crowd",
+    "exam",
+    "exercise",
     "guesses",
     "nothing_left",
     "predict",

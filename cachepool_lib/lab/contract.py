@@ -1,0 +1,490 @@
+"""What a cache promises, one small check each.
+
+The same promises judge the naive class, the learner's class and the library's AsyncCache in
+notebook 01, and they are the contract of the test suite. Each is an async function of a Bench. It
+returns what it saw in a few words, or raises Unmet with what was expected, what came and a hint.
+All of them look at a cache from outside: at what callers get, at how often a page is loaded and at
+which values are still in memory. Time is simulated.
+"""
+
+import asyncio
+import gc
+import inspect
+import math
+import weakref
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from .checks import Report, Result, Unmet, judge
+from .simulation import clock, simulate, wall
+
+__all__ = ["PROMISES", "Bench", "also_broken", "check", "exam"]
+
+Load = Callable[[], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that nobody can change."""
+
+    name: str
+
+
+class Value:
+    """Something that a cache can hold and that tells whether it still does."""
+
+
+def _accepted(options: dict[str, Any], *functions: Callable[..., Any]) -> dict[str, Any]:
+    """Those *options* that one of *functions* has a parameter for."""
+    names = {name for function in functions for name in inspect.signature(function).parameters}
+    return {name: value for name, value in options.items() if name in names}
+
+
+class Bench:
+    """Builds caches of one class, reads pages through them and lets time pass.
+
+    A class without get_or_load is used as in the naive code: `get`, `if cached:`, load, `set`; and
+    its pages are dicts. A class that lacks an option is built without it, so that it fails by what
+    it does and not by a missing argument.
+    """
+
+    def __init__(self, candidate: type, page: Callable[..., Any] | None = None) -> None:
+        self.candidate = candidate
+        self.page = page or (Page if hasattr(candidate, "get_or_load") else dict)
+
+    def new(self, **options: Any) -> Any:
+        # A subclass may pass **options on, so the constructors of all its parents are asked.
+        parents = [vars(parent) for parent in self.candidate.__mro__]
+        family = [names["__init__"] for names in parents if "__init__" in names]
+        return self.candidate(**_accepted({**options, "clock": clock}, *family))
+
+    async def read(self, cache: Any, key: Any, load: Load, **options: Any) -> Any:
+        """What a page does: the cached value, or else a freshly loaded one."""
+        if hasattr(cache, "get_or_load"):
+            return await cache.get_or_load(key, load, **_accepted(options, cache.get_or_load))
+        cached = await cache.get(key)
+        if cached:
+            return cached
+        value = await load()
+        await cache.set(key, value)
+        return value
+
+    async def advance(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+Promise = Callable[[Bench], Coroutine[Any, Any, str]]
+PROMISES: dict[str, tuple[str, Promise]] = {}
+
+
+def promise(name: str, title: str) -> Callable[[Promise], Promise]:
+    def register(function: Promise) -> Promise:
+        PROMISES[name] = title, function
+        return function
+
+    return register
+
+
+class Database:
+    """Answers with *value* after *seconds* and counts; an exception as value is raised."""
+
+    def __init__(self, value: Any = "Ada", seconds: float = 0.02) -> None:
+        self.value, self.seconds, self.loads, self.cancelled = value, seconds, 0, 0
+
+    async def load(self) -> Any:
+        self.loads += 1
+        value = self.value
+        try:
+            await asyncio.sleep(self.seconds)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+@promise("A1", "ttl=0 stores nothing")
+async def zero_is_a_ttl(bench: Bench) -> str:
+    cache = bench.new(default_ttl=300)
+    await cache.set("user:1", "Ada")
+    await cache.set("user:1", "Ben", ttl=0)
+    if (value := await cache.get("user:1")) is not None:
+        raise Unmet(
+            expected="a miss",
+            got=repr(value),
+            hint="`ttl or default` skips zero. Ask `ttl is None`.",
+        )
+    return "a miss"
+
+
+@promise("A2", "A ttl of nonsense is refused")
+async def nonsense_is_refused(bench: Bench) -> str:
+    for ttl in (math.nan, -1):
+        cache = bench.new(default_ttl=300)
+        try:
+            await cache.set("user:1", "Ada", ttl=ttl)
+        except ValueError:
+            continue
+        await bench.advance(365 * 86_400)
+        lives = ", lives for ever" if await cache.get("user:1") else ""
+        name = "NaN" if ttl != ttl else str(ttl)
+        raise Unmet(
+            expected="ValueError",
+            got=f"{name} accepted{lives}",
+            hint="Every comparison with NaN is False. Ask `not ttl >= 0`.",
+        )
+    return "ValueError"
+
+
+@promise("A3", "A clock set back lengthens nothing")
+async def wall_clock_does_not_matter(bench: Bench) -> str:
+    cache = bench.new(default_ttl=60)
+    await cache.set("user:1", "Ada")
+    await bench.advance(30)
+    wall.set_back(7_200)
+    age = 30
+    while await cache.get("user:1") is not None:
+        await bench.advance(10)
+        age += 10
+    if age > 60:
+        raise Unmet(
+            expected="gone at 60 s",
+            got=f"served at {age - 10:,} s",
+            hint="time.time() can be set. Measure durations with time.monotonic().",
+        )
+    return f"gone at {age} s"
+
+
+@promise("A4", "None is loaded once")
+async def none_is_an_answer(bench: Bench) -> str:
+    cache, database = bench.new(default_ttl=300), Database(None)
+    for _ in range(10):
+        await bench.read(cache, "user:unknown", database.load)
+    if database.loads != 1:
+        raise Unmet(
+            expected="1 query for 10 visits",
+            got=_count(database.loads, "query").replace("querys", "queries"),
+            hint="A miss needs a sign of its own: get(key, MISSING).",
+        )
+    return "1 query"
+
+
+@promise("A5", "Empty answers are loaded once")
+async def empty_is_an_answer(bench: Bench) -> str:
+    cache = bench.new(default_ttl=300)
+    databases = [Database([]), Database(0), Database("")]
+    for number, database in enumerate(databases * 10):
+        await bench.read(cache, f"user:{number % 3}", database.load)
+    loads = sum(database.loads for database in databases)
+    if loads != 3:
+        raise Unmet(
+            expected="3 queries: one each for [], 0 and ''",
+            got=f"{loads} queries",
+            hint="`if cached:` asks whether it is empty. Ask `is not MISSING`.",
+        )
+    return "3 queries"
+
+
+@promise("A6", "Expired entries leave without being read")
+async def expired_entries_leave(bench: Bench) -> str:
+    cache = bench.new(default_ttl=10, maxsize=10_000)
+    held: weakref.WeakSet[Value] = weakref.WeakSet()
+    for number in range(1_000):
+        held.add(value := Value())
+        await cache.set(f"user:{number}", value)
+    del value
+    await bench.advance(600)
+    for number in range(1_000, 2_000):
+        await cache.set(f"user:{number}", None)
+    gc.collect()
+    if held:
+        raise Unmet(
+            expected="0 expired values in memory after 1,000 more writes",
+            got=f"{len(held):,} still in memory",
+            hint="Nobody will read them again. Let writes clear them away.",
+        )
+    return "0 still in memory"
+
+
+@promise("A7", "The number of entries is bounded")
+async def entries_are_bounded(bench: Bench) -> str:
+    cache = bench.new(default_ttl=300, maxsize=100)
+    held: weakref.WeakSet[Value] = weakref.WeakSet()
+    most = 0
+    for number in range(1_000):
+        held.add(value := Value())
+        await cache.set(f"user:{number}", value)
+        most = max(most, len(held))
+    if most > 101:  # the newest is also held by this function
+        raise Unmet(
+            expected="at most 100 values with maxsize=100",
+            got=f"{len(held):,} values",
+            hint="After a write, while there are more than maxsize: let one go.",
+        )
+    return "100 values"
+
+
+@promise("A8", "Gone exactly at its ttl")
+async def gone_at_its_ttl(bench: Bench) -> str:
+    cache = bench.new(default_ttl=60)
+    await cache.set("user:1", "Ada")
+    await bench.advance(59.5)
+    if await cache.get("user:1") != "Ada":
+        raise Unmet(expected="'Ada' at 59.5 s", got="a miss at 59.5 s")
+    await bench.advance(0.5)
+    if (value := await cache.get("user:1")) is not None:
+        raise Unmet(
+            expected="a miss at 60 s",
+            got=f"{value!r} at 60 s",
+            hint="Fresh means now < expires: at the moment itself the promise is over.",
+        )
+    return "a miss at 60 s"
+
+
+@promise("A9", "Fifty callers, one load")
+async def one_load_for_all(bench: Bench) -> str:
+    cache, database = bench.new(default_ttl=300), Database()
+    callers = (bench.read(cache, "user:1", database.load) for _ in range(50))
+    pages = await asyncio.gather(*callers)
+    if database.loads != 1 or pages != ["Ada"] * 50:
+        raise Unmet(
+            expected="1 load for 50 callers",
+            got=_count(database.loads, "load"),
+            hint="Between the miss and the set there is an await. Register the load before it.",
+        )
+    return "1 load"
+
+
+@promise("A9-leave", "Whoever leaves, the others get the page")
+async def anyone_may_leave(bench: Bench) -> str:
+    for leaver in (0, 2):
+        cache, database = bench.new(default_ttl=300), Database()
+        callers = [
+            asyncio.create_task(bench.read(cache, "user:1", database.load)) for _ in range(5)
+        ]
+        await bench.advance(0.01)
+        callers[leaver].cancel()
+        await asyncio.wait(callers, timeout=60)
+        lost = sum(not c.done() or c.cancelled() or c.result() != "Ada" for c in callers) - 1
+        for caller in callers:
+            caller.cancel()
+        if lost:
+            raise Unmet(
+                expected="4 pages",
+                got=f"{4 - lost} pages",
+                hint="Cancelling a waiter cancels what it awaits. "
+                "Give the load a task of its own and await it through asyncio.shield.",
+            )
+    return "4 pages"
+
+
+@promise("A9-last", "When all have left, the load stops")
+async def last_one_out(bench: Bench) -> str:
+    cache, database = bench.new(default_ttl=300), Database()
+    callers = [asyncio.create_task(bench.read(cache, "user:1", database.load)) for _ in range(5)]
+    await bench.advance(0.01)
+    for caller in callers:
+        caller.cancel()
+    # Before the cancelled load had a chance to end: a newcomer must not join it.
+    newcomer = asyncio.create_task(bench.read(cache, "user:1", database.load))
+    await asyncio.wait([*callers, newcomer], timeout=60)
+    if newcomer.cancelled() or not newcomer.done() or newcomer.exception() is not None:
+        newcomer.cancel()
+        raise Unmet(
+            expected="a page for whoever comes next",
+            got="the next caller lost the page",
+            hint="Take the flight off the list before you cancel it.",
+        )
+    if database.cancelled != database.loads - 1:
+        raise Unmet(
+            expected="the load is cancelled",
+            got="the load runs on for nobody",
+            hint="Count who waits. The last one out cancels the task.",
+        )
+    return "stopped"
+
+
+@promise("A9-error", "An error reaches all and stays nowhere")
+async def errors_are_shared_and_forgotten(bench: Bench) -> str:
+    cache, database = bench.new(default_ttl=300), Database(ConnectionError("down"))
+    callers = (bench.read(cache, "user:1", database.load) for _ in range(5))
+    answers = await asyncio.gather(*callers, return_exceptions=True)
+    told = sum(isinstance(answer, ConnectionError) for answer in answers)
+    if told != 5:
+        raise Unmet(expected="5 callers get the ConnectionError", got=f"{told} of 5 got it")
+    database.value = "Ada"
+    try:
+        await bench.read(cache, "user:1", database.load)
+    except ConnectionError:
+        raise Unmet(
+            expected="a page for the next caller",
+            got="the next caller got the old error",
+            hint="Remove the flight in `finally`.",
+        ) from None
+    return "5 told, the next gets a page"
+
+
+@promise("A10", "A delete voids what is under way")
+async def a_delete_voids_a_load(bench: Bench) -> str:
+    for write in ("delete", "clear", "set"):
+        cache, database = bench.new(default_ttl=300), Database("old")
+        loader = asyncio.create_task(bench.read(cache, "user:1", database.load))
+        await bench.advance(0.01)  # the old page is read, but not stored yet
+        database.value = "new"
+        if write == "set":
+            await cache.set("user:1", "new")
+        elif write == "delete":
+            await cache.delete("user:1")
+        else:
+            await cache.clear()
+        await loader
+        if (value := await bench.read(cache, "user:1", database.load)) != "new":
+            raise Unmet(
+                expected="'new'",
+                got=repr(value),
+                hint=f"A load that began before the {write} may not store what it read.",
+            )
+    return "'new'"
+
+
+@promise("A11", "Nobody changes another visitor's page")
+async def pages_cannot_be_changed(bench: Bench) -> str:
+    cache, database = bench.new(default_ttl=300), Database(bench.page(name="Ada"))
+    first = await bench.read(cache, "user:1", database.load)
+    try:
+        if isinstance(first, dict):
+            first["name"] = "Mallory"
+        else:
+            first.name = "Mallory"
+    except AttributeError:  # what a frozen dataclass raises
+        pass
+    second = await bench.read(cache, "user:1", database.load)
+    name = second["name"] if isinstance(second, dict) else second.name
+    if name != "Ada":
+        raise Unmet(
+            expected="'Ada'",
+            got=repr(name),
+            hint="Everybody is handed the same object. Cache what nobody can change.",
+        )
+    return "'Ada'"
+
+
+@promise("A12", "What began together ends apart")
+async def jitter_spreads_the_end(bench: Bench) -> str:
+    cache = bench.new(default_ttl=300, jitter=0.2, maxsize=1_000)
+    alive = set(range(300))
+    for number in alive:
+        await cache.set(number, "Ada")
+    await bench.advance(239)
+    expired: Counter[int] = Counter()
+    for second in range(239, 303):
+        gone = {number for number in alive if await cache.get(number) is None}
+        expired[second] = len(gone)
+        alive -= gone
+        await bench.advance(1)
+    worst = max(expired.values())
+    if worst > 60:
+        raise Unmet(
+            expected="at most 60 of 300 in one second",
+            got=f"{worst} of 300 at once",
+            hint="Shorten each ttl by a random part of it.",
+        )
+    if expired[239] or expired[302] or alive:
+        raise Unmet(
+            expected="lives of 240 to 300 s",
+            got="lives outside 240 to 300 s",
+            hint="Jitter only shortens: ttl * (1 - jitter * random.random()).",
+        )
+    return "spread over 60 s"
+
+
+@promise("A13", "delete tells the truth")
+async def delete_tells_the_truth(bench: Bench) -> str:
+    cache = bench.new(default_ttl=60)
+    await cache.set("user:1", "Ada")
+    if await cache.delete("user:1") is not True:
+        raise Unmet(expected="True for an entry that was there", got="not True")
+    await cache.set("user:1", "Ada")
+    await bench.advance(61)
+    if await cache.delete("user:1"):
+        raise Unmet(
+            expected="False for an entry that had expired",
+            got="True, it had expired",
+            hint="Whether it was there and whether it was fresh are two questions.",
+        )
+    return "False, it had expired"
+
+
+@promise("A14", "It can tell its hit rate")
+async def it_can_be_watched(bench: Bench) -> str:
+    cache, database = bench.new(default_ttl=60), Database()
+    for _ in range(4):
+        await bench.read(cache, "user:1", database.load)
+    if not hasattr(cache, "stats"):
+        raise Unmet(
+            expected="3 hits of 4",
+            got="nobody counts",
+            hint="Count hits and misses where they happen, and hand out a snapshot.",
+        )
+    stats = cache.stats()
+    seen = f"{stats.hits} hits of {stats.hits + stats.misses}"
+    if seen != "3 hits of 4" or stats.hit_rate != 0.75:
+        raise Unmet(expected="3 hits of 4, a hit rate of 0.75", got=f"{seen}, {stats.hit_rate}")
+    return seen
+
+
+@promise("A15", "An old page beats none")
+async def an_old_page_beats_none(bench: Bench) -> str:
+    cache, database = bench.new(default_ttl=60), Database()
+    patient = {"stale_if_error": 300}
+    await bench.read(cache, "user:1", database.load, **patient)
+    await bench.advance(61)
+    database.value = ConnectionError("down")
+    try:
+        value = await bench.read(cache, "user:1", database.load, **patient)
+    except ConnectionError:
+        raise Unmet(
+            expected="the page of a minute ago",
+            got="ConnectionError",
+            hint="Keep an entry for stale_if_error seconds past its end, for when a load fails.",
+        ) from None
+    await bench.advance(300)
+    for key, why in (("user:1", "too old"), ("user:2", "never seen")):
+        try:
+            await bench.read(cache, key, database.load, **patient)
+        except ConnectionError:
+            continue
+        raise Unmet(expected=f"ConnectionError: the page is {why}", got=f"a page, {why}")
+    return f"{value!r}, a minute old"
+
+
+async def check(name: str, candidate: type, *, page: Callable[..., Any] | None = None) -> Result:
+    """Ask a class for one promise, such as "A9". *page* makes the value that is cached in A11."""
+    title, function = PROMISES[name]
+
+    async def question() -> str:
+        return simulate(function(Bench(candidate, page)))
+
+    return await judge(name, title, question())
+
+
+async def _compare(names: tuple[str, ...], candidates: tuple[type, ...]) -> Report:
+    rows = [tuple([await check(name, c) for c in candidates]) for name in names]
+    return Report(tuple(c.__name__ for c in candidates), rows)
+
+
+async def exam(*candidates: type) -> Report:
+    """Every promise of a cache, asked of each class."""
+    return await _compare(tuple(PROMISES), candidates)
+
+
+async def also_broken(naive: type, ours: type) -> Report:
+    """The promises that have no section of their own in notebook 01."""
+    return await _compare(("A2", "A11", "A13", "A14"), (naive, ours))

@@ -1,0 +1,255 @@
+"""Feedback on the exercises: the smallest case that goes wrong, and a hint.
+
+A check never raises. It calls the learner's own function or class in simulated time and stops at
+the first case that goes wrong; the order of the cases is the order in which people meet them.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+from .checks import Result, Unmet, judge
+from .contract import Bench, Database
+from .simulation import simulate
+
+__all__ = ["EXERCISES", "exercise"]
+
+Check = Callable[[Any], Awaitable[str]]
+EXERCISES: dict[str, tuple[str, Check]] = {}
+
+
+def _exercise(name: str, title: str) -> Callable[[Check], Check]:
+    def register(function: Check) -> Check:
+        EXERCISES[name] = title, function
+        return function
+
+    return register
+
+
+async def exercise(name: str, answer: Any) -> Result:
+    """Look at the *answer* to the exercise called *name*, such as "01-1"."""
+    title, function = EXERCISES[name]
+
+    async def question() -> str:
+        return simulate(_run(function, answer))
+
+    return await judge(name, title, question())
+
+
+async def _run(function: Check, answer: Any) -> str:
+    return await function(answer)
+
+
+@_exercise("01-1", "Turn a ttl into a moment")
+async def expires_at(answer: Any) -> str:
+    default, now = 300, 1_000
+
+    def moment(ttl: Any, expected: float, hint: str) -> Any:
+        try:
+            value = answer(ttl, default, now)
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            got = f"ttl={ttl!r} raised {type(error).__name__}: {error}"
+            raise Unmet(expected=f"{expected}", got=got, hint=hint) from None
+        if value != expected:
+            got = f"ttl={ttl!r} gave {value!r}."
+            if isinstance(value, int | float) and ttl == 0:
+                got = f"ttl=0 lived {value - now:g} s."
+            raise Unmet(expected=f"{expected}", got=got, hint=hint)
+
+    moment(60, 1_060, "Add the ttl to now, and return the sum.")
+    moment(None, 1_300, "None asks for the default.")
+    moment(0, 1_000, "Zero is a value; test for None.")
+    moment(math.inf, math.inf, "Infinity needs no case of its own: now + inf is inf.")
+    moment(timedelta(minutes=1), 1_060, "A timedelta has total_seconds().")
+    for ttl, got, hint in (
+        (-5, "−5 accepted.", "The caller has a bug and won't hear of it."),
+        (math.nan, "NaN passed: every comparison with it is False.", "Ask `not ttl >= 0`."),
+    ):
+        try:
+            answer(ttl, default, now)
+        except ValueError:
+            continue
+        except Exception as error:
+            got = f"ttl={ttl} raised {type(error).__name__}."
+            hint = "ValueError is what says: right type, wrong value."
+        raise Unmet(expected="ValueError", got=got, hint=hint)
+    return "seven kinds of ttl"
+
+
+async def _callers(count: int, call: Callable[[], Awaitable[Any]]) -> list[asyncio.Task[Any]]:
+    """Start *count* calls at once and let each run up to its first wait."""
+
+    async def caller() -> Any:
+        return await call()
+
+    tasks = [asyncio.create_task(caller()) for _ in range(count)]
+    await asyncio.sleep(0.01)
+    return tasks
+
+
+async def _outcomes(tasks: list[asyncio.Task[Any]]) -> list[Any]:
+    """What each task returned or raised; "waits" for those that still wait after a minute."""
+    _, waiting = await asyncio.wait(tasks, timeout=60)
+    for task in waiting:
+        task.cancel()
+    values = await asyncio.gather(*tasks, return_exceptions=True)
+    return ["waits" if t in waiting else v for t, v in zip(tasks, values, strict=True)]
+
+
+def _unsolved(outcomes: list[Any]) -> None:
+    for outcome in outcomes:
+        if isinstance(outcome, NotImplementedError):
+            raise outcome
+
+
+@_exercise("01-2", "One load for all; anyone may leave")
+async def get_or_load(answer: Any) -> str:
+    bench = Bench(answer)
+
+    database, cache = Database("page"), bench.new(default_ttl=300)
+    fifty = await _callers(50, lambda: cache.get_or_load("a", database.load))
+    outcomes = await _outcomes(fifty)
+    _unsolved(outcomes)
+    for outcome in outcomes:
+        if outcome != "page":
+            raise Unmet(
+                expected="50 pages",
+                got=f"A caller got {outcome!r}.",
+                hint="Return the value to every caller, the first included.",
+            )
+    if database.loads != 1:
+        raise Unmet(
+            expected="1 load for 50 callers",
+            got=f"50 callers, {database.loads} loads.",
+            hint="Whoever misses while a load is under way waits for that one.",
+        )
+    await cache.get_or_load("a", database.load)
+    if database.loads != 1:
+        raise Unmet(
+            expected="a hit for the next caller",
+            got="The next caller loaded again.",
+            hint="Store what was loaded: await self.set(key, value).",
+        )
+
+    slow, quick, cache = Database(seconds=10), Database(seconds=0.02), bench.new(default_ttl=300)
+    first = await _callers(1, lambda: cache.get_or_load("a", slow.load))
+    second = await _callers(1, lambda: cache.get_or_load("b", quick.load))
+    await asyncio.sleep(1)
+    if not second[0].done():
+        await _outcomes([*first, *second])
+        raise Unmet(
+            expected="key b after 20 ms",
+            got="Key b waited for key a.",
+            hint="Flights are per key: keep them in a dict.",
+        )
+    await _outcomes([*first, *second])
+
+    database, cache = Database(ConnectionError("down")), bench.new(default_ttl=300)
+    outcomes = await _outcomes(await _callers(5, lambda: cache.get_or_load("a", database.load)))
+    if database.loads != 1:
+        raise Unmet(
+            expected="1 load for 5 callers, also when it fails",
+            got=f"The load failed, and was tried {database.loads} times.",
+            hint="Those who waited for it get its error.",
+        )
+    told = sum(isinstance(outcome, ConnectionError) for outcome in outcomes)
+    if told != 5:
+        raise Unmet(
+            expected="the error, for each of the 5 callers",
+            got=f"The load failed; {told} of 5 callers were told.",
+            hint="A task keeps its error for everyone who awaits it.",
+        )
+    database.value = "page"
+    again = await _outcomes(await _callers(1, lambda: cache.get_or_load("a", database.load)))
+    if again != ["page"]:
+        raise Unmet(
+            expected="a page, now that the database is back",
+            got="The next call got the old error.",
+            hint="Remove the flight in `finally`.",
+        )
+
+    for leaver in (0, 2):
+        await _one_leaves(bench, leaver)
+    return "50 callers, two keys, an error, two who leave"
+
+
+async def _one_leaves(bench: Bench, leaver: int) -> None:
+    database, cache = Database("page"), bench.new(default_ttl=300)
+    callers = await _callers(5, lambda: cache.get_or_load("a", database.load))
+    callers[leaver].cancel()
+    outcomes = await _outcomes(callers)
+    others = outcomes[:leaver] + outcomes[leaver + 1 :]
+    if "waits" in others:
+        raise Unmet(
+            expected="a page for the four who stay",
+            got="Caller 1 left; 2–5 still wait.",
+            hint="Give the load its own task.",
+        )
+    if others != ["page"] * 4:
+        raise Unmet(
+            expected="a page for the four who stay",
+            got=f"Caller {leaver + 1} left; {4 - others.count('page')} others lost the page.",
+            hint="Cancelling a waiter cancels the task it awaits: await asyncio.shield(task).",
+        )
+    if database.loads != 1:
+        raise Unmet(
+            expected="the load goes on when a caller leaves",
+            got=f"Caller {leaver + 1} left, and the load began again.",
+            hint="Give the load its own task.",
+        )
+
+
+@_exercise("01-3", "Keep n entries; the least recently used leaves")
+async def lru(answer: Any) -> str:
+    bench = Bench(answer)
+
+    async def kept(steps: str) -> set[str]:
+        """Do *steps* in a cache with room for two: a small letter is written, a capital read."""
+        cache = bench.new(default_ttl=300, maxsize=2)
+        for step in steps:
+            if step.islower():
+                await cache.set(step, step)
+            else:
+                await cache.get(step.lower())
+        return {key for key in "abc" if await cache.get(key) is not None}
+
+    left = await kept("a")
+    if left != {"a"}:
+        raise Unmet(expected="'a'", got="'a' was written and isn't there.", hint="Store it first.")
+    left = await kept("abc")
+    if len(left) != 2:
+        raise Unmet(
+            expected="2 entries with maxsize=2",
+            got=f"{len(left)} entries after writing 'a', 'b', 'c'.",
+            hint="After a write, while there are more than maxsize: let one go.",
+        )
+    if left != {"b", "c"}:
+        gone = min({"a", "b", "c"} - left)
+        raise Unmet(
+            expected="'a' leaves",
+            got=f"After writing 'a', 'b', 'c' it was '{gone}' that left.",
+            hint="A dict keeps its order: next(iter(self.entries)) is the oldest.",
+        )
+    if await kept("aba") != {"a", "b"}:
+        raise Unmet(
+            expected="'a' and 'b'",
+            got="Overwriting 'a' removed 'b'.",
+            hint="No new entry, no eviction: look at the number after storing.",
+        )
+    if "a" not in await kept("abAc"):
+        raise Unmet(
+            expected="'b' leaves: 'a' was read after it",
+            got="'a' was just read and left: that is FIFO.",
+            hint="_touch moves the entry to the end: take it out and put it back.",
+        )
+    if "a" not in await kept("abac"):
+        raise Unmet(
+            expected="'b' leaves: 'a' was written after it",
+            got="'a' was just written and left.",
+            hint="A dict keeps an overwritten key in its old place. Take it out first.",
+        )
+    return "order, overwriting, reading"
