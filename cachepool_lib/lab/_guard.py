@@ -1,0 +1,279 @@
+"""The guard: one process that owns the lab's servers for as long as anybody uses them.
+
+Every kernel keeps a connection to the guard open (a Unix socket in a folder that only its user can
+enter). The system closes that connection when the kernel ends, however it ends, SIGKILL included.
+So the guard knows at once whose databases to free, and it stops the servers when the last kernel is
+gone. It runs in a session of its own: interrupting or killing a kernel's process group misses it.
+
+A lock (flock) on the folder makes starting, joining and leaving take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+if sys.platform != "win32":
+    import fcntl
+
+T = TypeVar("T")
+
+ANSWER_SECONDS = 3.0  # how long a server whose address was given may take to answer
+
+
+class Unavailable(Exception):
+    """These servers can't be had here; the message says why, in one line without secrets."""
+
+
+@dataclass
+class Pair:
+    """A Redis and a PostgreSQL, with the address and the rights to make databases in them."""
+
+    redis_url: str
+    database_url: str
+    start_seconds: float = ANSWER_SECONDS  # how long they may take until they answer
+    died: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def given_addresses() -> dict[str, str]:
+    """The addresses in the environment that count: none where CACHEPOOL_SERVICES forces a kind."""
+    names = [] if os.environ.get("CACHEPOOL_SERVICES") else ["REDIS", "DATABASE"]
+    urls = {name: os.environ.get(f"CACHEPOOL_{name}_URL", "") for name in names}
+    return {name: url for name, url in urls.items() if url}
+
+
+def place(url: str) -> str:
+    """Host, port and database of *url*: what may be shown of it."""
+    parts = urlsplit(url)
+    return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+# -- the folder and its lock ------------------------------------------------------------------
+
+
+def folder_of(provider: str) -> Path:
+    """Where this user's kernels and the guard of *provider* meet."""
+    given = json.dumps(given_addresses())
+    suffix = f"-{hashlib.sha256(given.encode()).hexdigest()[:8]}" if given != "{}" else ""
+    temporary = tempfile.gettempdir()
+    if len(temporary) > 60:  # the path of a Unix socket has at most 103 bytes
+        temporary = "/tmp"
+    return Path(temporary, f"cachepool-{os.geteuid()}-{provider}{suffix}")
+
+
+def try_lock(folder: Path) -> int | None:
+    """Lock *folder*, made if it is not there. None while another process holds the lock.
+
+    The file descriptor is the lock: closing it frees the lock, and so does the end of the process.
+    """
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    lock = None
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Whoever held the lock before may have removed the folder; then it is a lock on nothing.
+        if os.path.samestat(os.fstat(lock), os.stat(folder)):
+            if os.fstat(lock).st_uid != os.geteuid() or os.fstat(lock).st_mode & 0o077:
+                raise Unavailable(f"{folder} is open to other users: remove it")
+            held, lock = lock, None
+            return held
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    finally:
+        if lock is not None:
+            os.close(lock)
+    return None
+
+
+# -- a kernel's own databases -----------------------------------------------------------------
+
+
+async def patiently(
+    connect: Callable[[], Awaitable[T]], pair: Pair, name: str, url: str, deadline: float
+) -> T:
+    """Connect, again and again while a server of ours is starting, until the loop's *deadline*."""
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await connect()
+        except Exception as error:
+            given = name in given_addresses()
+            if pair.died.is_set() or given or asyncio.get_running_loop().time() >= deadline:
+                why = str(error).partition("\n")[0] or type(error).__name__
+                where = f" (CACHEPOOL_{name}_URL)" if given else ""
+                raise Unavailable(f"{place(url)}{where} does not answer: {why}") from error
+        await asyncio.sleep(0.02)
+
+
+class Desk:
+    """Hands out a logical database of its own on each server, and takes it back."""
+
+    versions: str
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.numbers: set[int] = set()  # Redis databases in use
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[Desk]:
+        """Connect to both servers, waiting until they have started."""
+        import asyncpg
+        from redis.asyncio import Redis
+
+        pair = self.pair
+        deadline = asyncio.get_running_loop().time() + pair.start_seconds
+        self.redis = Redis.from_url(pair.redis_url, socket_timeout=ANSWER_SECONDS)
+        async with self.redis:
+            pool, redis = await asyncio.gather(
+                patiently(
+                    lambda: asyncpg.create_pool(pair.database_url, min_size=1, max_size=4),
+                    pair, "DATABASE", pair.database_url, deadline,
+                ),
+                patiently(
+                    lambda: self.redis.info("server"), pair, "REDIS", pair.redis_url, deadline
+                ),
+            )  # fmt: skip
+            async with pool as self.postgres:
+                version = await pool.fetchval("SHOW server_version")
+                product = "Valkey" if "valkey_version" in redis else "Redis"
+                number = redis.get("valkey_version") or redis["redis_version"]
+                self.versions = f"{product} {number} and PostgreSQL {version.split()[0]}"
+                yield self
+
+    async def take(self) -> tuple[int, str]:
+        """Make a database in PostgreSQL, pick an empty one in Redis."""
+        number = next(n for n in itertools.count() if n not in self.numbers)
+        self.numbers.add(number)
+        name = f"kernel_{secrets.token_hex(4)}"
+        # Locale C: the same order of texts wherever the server comes from.
+        await self.postgres.execute(
+            f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'"
+        )
+        return number, name
+
+    async def give_back(self, number: int, name: str) -> None:
+        """Empty the one in Redis (unless its address was given), drop the one in PostgreSQL."""
+        await self.postgres.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        if "REDIS" not in given_addresses():
+            from redis.asyncio import Redis
+
+            async with Redis.from_url(self.redis_url(number)) as redis:
+                await redis.flushdb()
+        self.numbers.discard(number)
+
+    def redis_url(self, number: int) -> str:
+        """A Redis whose address was given is used as it is: its other databases are somebody's."""
+        url = self.pair.redis_url
+        if "REDIS" in given_addresses():
+            return url
+        return urlsplit(url)._replace(path=f"/{number}").geturl()
+
+    def database_url(self, name: str) -> str:
+        return urlsplit(self.pair.database_url)._replace(path=f"/{name}").geturl()
+
+
+# -- the process ------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def _given(folder: Path) -> AsyncIterator[Pair]:
+    """Both addresses were given: there is nothing to start."""
+    yield Pair(*given_addresses().values())
+
+
+async def guard(provider: str, folder: Path) -> None:
+    """Start the servers, serve kernels until the last one is gone, stop the servers."""
+    if provider == "docker":
+        from ._docker import servers
+    elif provider == "embedded":
+        from ._embedded import servers
+    else:
+        servers = _given
+    end = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, end.set)
+
+    async with servers(folder) as pair:
+        given = given_addresses()
+        pair.redis_url = given.get("REDIS", pair.redis_url)
+        pair.database_url = given.get("DATABASE", pair.database_url)
+        async with Desk(pair).opened() as desk:
+            kernels: set[asyncio.StreamWriter] = set()
+
+            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                kernels.add(writer)
+                try:
+                    number, name = await desk.take()
+                    hello = {
+                        "redis_url": desk.redis_url(number),
+                        "database_url": desk.database_url(name),
+                        "versions": desk.versions,
+                    }
+                    writer.write(json.dumps(hello).encode() + b"\n")
+                    with contextlib.suppress(ConnectionError):
+                        await reader.read()  # a kernel sends nothing: this ends when it is gone
+                    await desk.give_back(number, name)
+                except Exception:
+                    end.set()  # a server is broken: whoever comes next starts anew
+                    raise
+                finally:
+                    writer.close()
+                    kernels.discard(writer)
+
+            door = await asyncio.start_unix_server(serve, folder / "guard")
+            async with door:
+                print(json.dumps({"ready": True}))
+                sys.stdout.flush()
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever started us waits for its end
+                endings = [
+                    asyncio.ensure_future(ending)
+                    for ending in (_unused(folder, kernels), pair.died.wait(), end.wait())
+                ]
+                await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
+                for writer in kernels:
+                    writer.transport.abort()
+
+
+async def _unused(folder: Path, kernels: set[asyncio.StreamWriter]) -> None:
+    """Wait until no kernel is left; then nobody finds this guard any more.
+
+    Kernels join under the lock, so that with the lock in hand none is at the door.
+    """
+    while True:
+        if not kernels and (lock := try_lock(folder)) is not None:
+            if not kernels:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
+                return
+            os.close(lock)
+        await asyncio.sleep(0.05)
+
+
+def main() -> None:
+    """Leave the process that started us, then run the guard; the first line is the answer."""
+    provider, folder = sys.argv[1:]
+    if os.fork():
+        os._exit(0)  # the guard is nobody's child: no zombie, and Jupyter does not find it
+    try:
+        asyncio.run(guard(provider, Path(folder)))
+    except Unavailable as error:
+        print(json.dumps({"error": str(error)}))
+
+
+if __name__ == "__main__":
+    main()

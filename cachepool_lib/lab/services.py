@@ -1,0 +1,192 @@
+"""Real servers for the notebooks: `services = await lab.services()`.
+
+Which ones, in this order: those whose addresses are in the environment (CACHEPOOL_REDIS_URL,
+CACHEPOOL_DATABASE_URL); containers, where a Docker engine answers and has the images (or may pull
+them: CACHEPOOL_PULL=1); servers from wheels. CACHEPOOL_SERVICES=docker or =embedded forces one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ._guard import Unavailable, folder_of, given_addresses, try_lock
+
+JOIN_SECONDS = 60.0  # for the whole of starting or joining; pulling images may take ten times that
+
+
+class ServicesError(RuntimeError):
+    """No servers: the message says in at most three lines what was tried and what to do."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: the message alone, for nothing in the notebook's code is wrong."""
+        return f"{type(self).__name__}: {self}".splitlines()
+
+
+@dataclass(frozen=True)
+class Services:
+    """Where this kernel's Redis and PostgreSQL are; it has a database of its own on each."""
+
+    redis_url: str = field(repr=False)
+    database_url: str = field(repr=False)
+    provider: str
+    versions: str
+    seconds: float
+    why: str
+
+    def __repr__(self) -> str:
+        return f"{self.versions}: {self.provider}, ready in {self.seconds:.2f} s{self.why}"
+
+
+async def services() -> Services:
+    """Start the servers, or join those that run, and return their addresses.
+
+    Takes a second or two the first time, a tenth of that while another kernel uses them, and
+    nothing the second time in one kernel. Raises ServicesError if there are none to be had.
+    """
+    return await asyncio.to_thread(_services)
+
+
+# -- what this process holds ------------------------------------------------------------------
+
+_starting = threading.Lock()
+_current: Services | None = None
+_connection = -1  # to the guard, as a file descriptor: open for as long as this process lives
+_lock = -1
+
+
+def _forget_in_child() -> None:
+    """A forked child must not keep its parent's servers alive, nor hold its lock."""
+    global _current, _connection, _lock, _starting
+    for descriptor in (_connection, _lock):
+        if descriptor >= 0:
+            os.close(descriptor)
+    _current, _connection, _lock, _starting = None, -1, -1, threading.Lock()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget_in_child)
+
+
+def _still_there() -> bool:
+    """Whether the guard still holds its end of the connection."""
+    if _connection < 0:
+        return False
+    with socket.socket(fileno=os.dup(_connection)) as guard:
+        try:
+            return bool(guard.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+
+def _services() -> Services:
+    global _current
+    with _starting:
+        if _current is None or not _still_there():
+            started = time.monotonic()
+            provider, hello, why = _choose()
+            _current = Services(
+                provider=provider, seconds=time.monotonic() - started, why=why, **hello
+            )
+        return _current
+
+
+def _choose() -> tuple[str, dict[str, str], str]:
+    """Go through the ways to get servers, in the documented order."""
+    forced = os.environ.get("CACHEPOOL_SERVICES", "")
+    given = given_addresses()
+    try:
+        if forced:
+            return forced, _join(forced), " (asked for by CACHEPOOL_SERVICES)"
+        if len(given) == 2:
+            return "address", _join("address"), ""
+        return "embedded", _join("embedded"), ""
+    except Unavailable as error:
+        raise ServicesError(str(error)) from None
+
+
+# -- joining a guard --------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    global _lock
+    deadline = time.monotonic() + JOIN_SECONDS
+    while (lock := try_lock(folder)) is None:
+        if time.monotonic() > deadline:
+            raise Unavailable(f"another process has been starting them for {JOIN_SECONDS:.0f} s")
+        time.sleep(0.02)
+    _lock = lock
+    try:
+        yield
+    finally:
+        _lock = -1
+        os.close(lock)
+
+
+def _join(provider: str) -> dict[str, str]:
+    """Join the guard of *provider*, started if there is none. Raises Unavailable."""
+    folder = folder_of(provider)
+    with _locked(folder):
+        hello = _greet(folder)
+        if hello is None:
+            _start_guard(provider, folder)
+            hello = _greet(folder)
+    if hello is None:
+        raise Unavailable(f"the servers stopped as soon as they had started; see {folder}/log")
+    return hello
+
+
+def _greet(folder: Path) -> dict[str, str] | None:
+    """Connect to the guard and keep the connection. None if there is no guard."""
+    global _connection
+    with socket.socket(socket.AF_UNIX) as guard, contextlib.suppress(ConnectionError, OSError):
+        guard.settimeout(JOIN_SECONDS)
+        guard.connect(str(folder / "guard"))
+        with guard.makefile() as lines:
+            line = lines.readline()
+        if line:
+            if _connection >= 0:
+                os.close(_connection)
+            _connection = guard.detach()
+            hello: dict[str, str] = json.loads(line)
+            return hello
+    return None
+
+
+# The guard needs nothing of the lab: without its __init__ and all that it imports it starts sooner.
+_BOOT = """
+import sys, types
+for name, path in ("cachepool_lib", sys.argv[1]), ("cachepool_lib.lab", sys.argv.pop(1)):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [path]
+from cachepool_lib.lab._guard import main
+main()
+"""
+
+
+def _start_guard(provider: str, folder: Path) -> None:
+    """Start a guard and wait until its servers answer. Raises Unavailable."""
+    command = [sys.executable, "-c", _BOOT, str(Path(__file__).parent), provider, str(folder)]
+    with open(folder / "log", "w") as log:
+        answer = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+            cwd="/", start_new_session=True, timeout=JOIN_SECONDS, text=True,
+        ).stdout  # fmt: skip
+    if not answer:
+        lines = (folder / "log").read_text().strip().splitlines()
+        raise Unavailable(f"their guard failed: {lines[-1] if lines else 'without a word'}")
+    if "error" in (state := json.loads(answer)):
+        raise Unavailable(state["error"])
