@@ -1,0 +1,82 @@
+# Each command sets up .venv first if need be; a second run costs nothing.
+#   make lab     open the course in JupyterLab
+#   make test    run all tests, the notebooks included
+#   make run     execute the whole course without a browser, pages in site/
+#   make check   ruff and mypy
+#   make bench   measure the cache beside its peers
+#   make setup   only set up .venv
+# PYTHON=python3.13 make …   sets .venv up with that interpreter
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input install --quiet -c constraints.txt
+# A kernel of this environment wins over one of the same name in the home folder.
+export JUPYTER_PREFER_ENV_PATH := 1
+
+.PHONY: help lab test run check bench setup constraints FORCE
+help:
+	@sed -n '/^#   make/s/^# //p' Makefile
+
+lab: $(VENV)/.lab
+	@if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY$$BROWSER" ]; then \
+	  set -- --no-browser; echo "No browser at hand: open the address below that begins with http."; fi; \
+	exec $(PY) -m jupyterlab "$$@" --ip=127.0.0.1 --allow-root --log-level=WARN \
+	  --ServerApp.root_dir=. --AsyncMappingKernelManager.transport_encryption=auto \
+	  --LabApp.default_url=/lab/tree/notebooks/00-start-here.ipynb \
+	  --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+	  --LabApp.extension_manager=readonly
+
+test: $(VENV)/.dev
+	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+
+run: $(VENV)/.lab
+	@$(PY) -m cachepool_lib.lab.course
+
+check: $(VENV)/.dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: $(VENV)/.dev
+	$(PY) -m tests.benchmarks
+
+setup: $(VENV)/.dev
+
+# lab is all that a learner needs; dev adds what tests, checks and benchmarks need.
+$(VENV)/.lab: $(VENV)/.interpreter pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) (once; a minute or two) …"
+	@$(PIP) -e '.[lab]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.interpreter pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) with the tools for tests (once; a minute or two) …"
+	@$(PIP) -e '.[lab,dev]'
+	@touch $(VENV)/.lab $@
+
+# Always looked at, and touched only when .venv had to be made: not there, moved, or another PYTHON asked for.
+$(VENV)/.interpreter: FORCE
+	@told='import sys; print(sys.base_prefix, sys.version)'; \
+	wanted="$(PYTHON)"; here="$$("$(PY)" -c "$$told" 2>/dev/null) in $(CURDIR)"; \
+	if [ -z "$$wanted" ] && [ "$$here" = "$$(cat $@ 2>/dev/null)" ]; then exit 0; fi; \
+	for python in $${wanted:-python3 python3.13 python3.12 python3.11 python3.14}; do \
+	  version="$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" || continue; \
+	  case "$$version" in 2.*|3.[0-9]|3.10) old="$$python is Python $$version"; continue;; esac; \
+	  found=$$python; break; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "This course needs Python 3.11 or newer; $${old:-$${wanted:-python3} does not run}." >&2; \
+	  echo "Install one, or name it: PYTHON=python3.12 make …" >&2; exit 1; \
+	fi; \
+	now="$$("$$found" -c "$$told") in $(CURDIR)"; \
+	if [ "$$now" = "$$(cat $@ 2>/dev/null)" ] && [ "$$now" = "$$here" ]; then exit 0; fi; \
+	if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
+	  echo "$$found cannot make a virtual environment: venv or ensurepip is missing." >&2; \
+	  echo "On Debian and Ubuntu: apt install python$$version-venv" >&2; exit 1; \
+	fi; \
+	echo "Making $(VENV) with Python $$version …"; \
+	"$$found" -m venv --clear $(VENV) && printf '%s\n' "$$now" > $@
+
+# The versions that everybody gets, for Python 3.11 to 3.14 on every system. Needs uv.
+constraints:
+	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url \
+	  --no-annotate --no-header --upgrade -o constraints.txt pyproject.toml

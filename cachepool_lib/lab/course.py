@@ -1,0 +1,148 @@
+"""Run the whole course without a browser: `python -m cachepool_lib.lab.course`.
+
+Executes every notebook in notebooks/ from its first cell to its last, each in a fresh kernel of
+the Python that runs this, and writes what a reader would see to site/ as pages that open offline.
+The notebooks themselves stay as they are.
+"""
+
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import nbformat
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbconvert import HTMLExporter
+from traitlets.config import Config
+
+CELL_TIMEOUT = 120  # seconds; the slowest cell takes a few
+BAR = 30  # characters
+
+
+class ThisPython(AsyncKernelManager):
+    """Starts the kernel of this environment, whatever a notebook or the home folder names."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        # Errors only: kernels on loopback warn that they don't encrypt.
+        return KernelSpec(**get_kernel_dict(["--log-level=ERROR"]))
+
+
+class Outcome(NamedTuple):
+    """How one notebook went; *failure* is None or one line for the reader."""
+
+    name: str
+    seconds: float
+    cells: int
+    servers: str
+    failure: str | None
+
+    def __str__(self) -> str:
+        line = f"{self.name}: {self.seconds:.1f} s, {self.cells} cells, {self.servers}"
+        return f"{line}\n  FAILED in {self.failure}" if self.failure else line
+
+
+def main(notebooks: Path = Path("notebooks"), site: Path = Path("site")) -> int:
+    """Run and publish the course; print a line a notebook. Returns the exit status."""
+    paths = sorted(notebooks.glob("*.ipynb"))
+    if not paths:
+        print(f"No notebooks in {notebooks.resolve()}: run this in the project's folder.")
+        return 2
+    site.mkdir(parents=True, exist_ok=True)
+    outcomes = [run(path, site) for path in paths]
+    print()
+    print(*outcomes, sep="\n")
+    print(f"Pages: {site}/{paths[0].stem}.html and its neighbours")
+    return int(any(outcome.failure for outcome in outcomes))
+
+
+def run(path: Path, site: Path) -> Outcome:
+    """Execute one notebook, up to the first cell that fails, and write its page."""
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    started, at = time.perf_counter(), 0
+
+    def next_cell(cell: Any, cell_index: int) -> None:
+        nonlocal at
+        progress(path.stem, at, len(code))
+        at += 1
+
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_TIMEOUT,
+        kernel_manager_class=ThisPython,
+        resources={"metadata": {"path": str(path.parent)}},
+        store_widget_state=False,
+        on_cell_execute=next_cell,
+    )
+    failure = None
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        failure = f"cell {at}: {error.ename}: {error.evalue}".splitlines()[0]
+    except CellTimeoutError:
+        failure = f"cell {at}: no answer within {CELL_TIMEOUT} s"
+    except DeadKernelError:
+        failure = f"cell {at}: the kernel died"
+    seconds = time.perf_counter() - started
+    progress(path.stem, at, len(code), end="\n")
+    (site / f"{path.stem}.html").write_text(page(notebook, path.stem), encoding="utf-8")
+    return Outcome(path.stem, seconds, at, servers(code), failure)
+
+
+def progress(name: str, done: int, cells: int, end: str = "") -> None:
+    """Draw the bar; where a line can't be drawn over, say only what begins."""
+    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        bar = "#" * (BAR * done // max(cells, 1))
+        print(f"\r{name:<28.28} [{bar:.<{BAR}}] {done}/{cells} cells", end=end, flush=True)
+    elif done == 0:
+        print(f"{name}: running {cells} cells", flush=True)
+
+
+def servers(code: list[Any]) -> str:
+    """What the cell that asked for servers said runs: the first line of its answer."""
+    for cell in code:
+        if "lab.services(" in cell.source:
+            for output in cell.outputs:
+                text = output.get("data", {}).get("text/plain") or output.get("text", "")
+                if text.strip():
+                    return str(text.strip().splitlines()[0])
+    return "no servers"
+
+
+def page(notebook: Any, title: str) -> str:
+    """The notebook as one HTML file that needs no other file and no network."""
+    exporter = HTMLExporter(
+        template_name="pages",
+        extra_template_basedirs=[str(Path(__file__).parent)],
+        embed_images=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        # A widget is shown as the picture stored beside it.
+        config=Config(
+            NbConvertBase={
+                "display_data_priority": [
+                    "text/html",
+                    "image/png",
+                    "image/svg+xml",
+                    "text/markdown",
+                    "text/plain",
+                ]
+            }
+        ),
+    )
+    html, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
+    return re.sub(r'(href="[\w.-]+)\.ipynb\b', r"\1.html", html)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("\nStopped.")
