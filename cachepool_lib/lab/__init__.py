@@ -10,8 +10,11 @@ from typing import Any
 from . import recorder
 from .contract import also_broken, check, exam
 from .exercises import exercise
+from .policies import POLICIES, hit_rates
 from .predictions import Prediction, guesses, predict, result
 from .recorder import nothing_left
+from .services import services
+from .shop import shop
 from .simulation import (
     Database,
     Page,
@@ -22,11 +25,14 @@ from .simulation import (
     record,
     replay,
     simulate,
+    theory_hit_rate,
+    twin,
     wall,
 )
 from .traffic import TRACES, Traffic, crowd, trace, traffic
 
 __all__ = [
+    "POLICIES",
     "TRACES",
     "Database",
     "Page",
@@ -42,14 +48,19 @@ __all__ = [
     "exam",
     "exercise",
     "guesses",
+    "hit_rates",
     "nothing_left",
     "predict",
     "record",
     "replay",
     "result",
+    "services",
+    "shop",
     "simulate",
+    "theory_hit_rate",
     "trace",
     "traffic",
+    "twin",
     "wall",
 ]
 
