@@ -106,13 +106,13 @@ def progress(name: str, done: int, cells: int, end: str = "") -> None:
 
 
 def servers(code: list[Any]) -> str:
-    """What the cell that asked for servers said runs: the first line of its answer."""
+    """What the cell that asked for servers said runs, without how long it took."""
     for cell in code:
         if "lab.services(" in cell.source:
             for output in cell.outputs:
                 text = output.get("data", {}).get("text/plain") or output.get("text", "")
-                if text.strip():
-                    return str(text.strip().splitlines()[0])
+                if ", ready in" in text:
+                    return str(text.split(", ready in")[0].strip())
     return "no servers"
 
 
