@@ -42,6 +42,7 @@ __all__ = [
     "Traffic",
     "Watch",
     "also_broken",
+    "charts",
     "check",
     "clock",
     "crowd",
@@ -57,6 +58,7 @@ __all__ = [
     "services",
     "shop",
     "simulate",
+    "slider",
     "theory_hit_rate",
     "trace",
     "traffic",
@@ -64,14 +66,14 @@ __all__ = [
     "wall",
 ]
 
-_LATER = {"charts": ""}  # name: module that has it; "" for a module itself
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f"{__name__}.{_LATER[name] or name}")
-    return getattr(module, name) if _LATER[name] else module
+    """Charts and sliders bring matplotlib and ipywidgets: imported when first asked for."""
+    if name == "charts":
+        return import_module(f"{__name__}.charts")
+    if name == "slider":
+        return import_module(f"{__name__}.widgets").slider
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 recorder.install()

@@ -12,15 +12,20 @@ import math
 import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from inspect import iscoroutine, iscoroutinefunction
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from cachepool_lib._store import Store
 
 from . import recorder
 from .traffic import Traffic
+
+if TYPE_CHECKING:
+    from .charts import Lane
 
 T = TypeVar("T")
 
@@ -356,6 +361,22 @@ class Replay:
             for outcome in OUTCOMES
         }
 
+    def lanes(self) -> "list[Lane]":
+        """A lane for each request, for charts.swimlane()."""
+        from .charts import Lane
+
+        loads = {load.request: load for load in self.loads}
+        lanes = []
+        for i, (at, seconds, outcome) in enumerate(
+            zip(self.at, self.seconds, self.outcomes, strict=True)
+        ):
+            spans: list[tuple[float, float, Literal["wait", "load"]]] = [(at, at + seconds, "wait")]
+            if i in loads:
+                spans.append((loads[i].start, loads[i].end, "load"))
+            end: dict[str, Literal["left", "lost"]] = {"cancelled": "left", "failed": "lost"}
+            lanes.append(Lane(f"caller {i + 1}", spans, end.get(outcome, "page")))
+        return lanes
+
     def _per_second(self, moments: Iterable[float]) -> list[int]:
         counts = Counter(int(moment) for moment in moments)
         return [counts[second] for second in range(int(max(self.at, default=0)) + 1)]
@@ -487,3 +508,51 @@ async def _until(when: float, loop: asyncio.AbstractEventLoop) -> None:
 async def _visit(watch: Watch, key: int) -> None:
     with contextlib.suppress(OSError):
         await watch(key)
+
+
+def twin(
+    traffic: Traffic, *, ttl: float, maxsize: int | None = 1024, load_seconds: float = 0.02
+) -> Replay:
+    """What replay() finds for AsyncCache(ttl, maxsize=maxsize), without running an event loop.
+
+    The same Store decides, each request costs a few microseconds, and the outcomes are the same:
+    request by request, as long as none comes at the very moment when a load ends.
+    """
+    store = Store(maxsize)
+    lookup, put = store.lookup, store.put
+    run = Replay(list(traffic.times), list(traffic.keys))
+    waited, told = run.seconds.append, run.outcomes.append
+    loads: deque[tuple[float, int]] = (
+        deque()
+    )  # all take equally long: the first to begin ends first
+    under_way: dict[int, float] = {}  # key: when its load ends
+    for number, (at, key) in enumerate(traffic):
+        while loads and loads[0][0] <= at:
+            end, loaded = loads.popleft()
+            del under_way[loaded]
+            if ttl:
+                put(loaded, None, end + ttl, end)
+        if lookup(key, at) is not None:
+            waited(0.0)
+            told("hit")
+        elif key in under_way:
+            waited(under_way[key] - at)
+            told("shared")
+        else:
+            end = at + load_seconds
+            under_way[key] = end
+            loads.append((end, key))
+            run.loads.append(Query(key, at, number, end, True))
+            waited(end - at)
+            told("miss")
+    return run
+
+
+def theory_hit_rate(traffic: Traffic, ttl: float) -> float:
+    """The hit rate that theory expects at *ttl* seconds, with room for all and no time to load.
+
+    A key asked for λ times a second is loaded once and then hit λT times, on average, before it
+    expires: λT / (1 + λT) of its requests are hits. The sum weighs each key by its share.
+    """
+    shares = traffic.popularity or [n / len(traffic) for n in Counter(traffic.keys).values()]
+    return sum(share * (visits := traffic.rate * share * ttl) / (1 + visits) for share in shares)

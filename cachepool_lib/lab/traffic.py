@@ -82,26 +82,24 @@ def draw(shares: Sequence[float], length: int, seed: int = 1) -> list[int]:
     return [min(bisect_right(ends, random() * total), last) for _ in range(length)]
 
 
-# Four kinds of trace on which eviction policies differ
+TRACES = {"zipf 1.0": 100_000, "one-hit": 100_000, "zipf 0.8": 100_000, "moving": 20_000}
+"""Four kinds of trace on which eviction policies differ, and how many keys each draws from."""
 
-TRACES = ("zipf 1.0", "one-hit", "zipf 0.8", "moving")
 
-
-def trace(kind: str, length: int = 200_000, universe: int = 20_000, seed: int = 1) -> list[int]:
-    """A key sequence to compare eviction policies on.
+def trace(kind: str, length: int = 200_000, seed: int = 1) -> list[int]:
+    """A key sequence to compare eviction policies on, at room for 1,000 keys.
 
     - "zipf 1.0", "zipf 0.8": a few keys are asked for most of the time, or not quite as few
     - "one-hit": zipf 1.0, and 30 % of the requests are for keys that never come again
     - "moving": zipf 1.0, and every 20,000 requests other keys are the popular ones
     """
-    if kind == "zipf 0.8":
-        return draw(zipf(universe, 0.8), length, seed)
-    keys = draw(zipf(universe), length, seed)
+    if kind not in TRACES:
+        raise ValueError(f"no trace {kind!r}; there are {', '.join(TRACES)}")
+    universe = TRACES[kind]
+    keys = draw(zipf(universe, 0.8 if kind == "zipf 0.8" else 1.0), length, seed)
     if kind == "one-hit":
         random = Random(f"one-hit {seed}").random
         return [universe + i if random() < 0.3 else key for i, key in enumerate(keys)]
     if kind == "moving":
         return [key + i // 20_000 * universe for i, key in enumerate(keys)]
-    if kind == "zipf 1.0":
-        return keys
-    raise ValueError(f"no trace {kind!r}; there are {', '.join(TRACES)}")
+    return keys
