@@ -1,0 +1,194 @@
+"""The notebooks in JupyterLab, in a real browser: what a learner sees after Run All Cells.
+
+Needs chromium; without it these tests are skipped, or fail where CACHEPOOL_CI_BROWSER=1.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NAMES = sorted(path.name for path in NOTEBOOKS.glob("[0-9]*.ipynb"))
+SECONDS_TO_START = 60
+SECONDS_TO_RUN = 120
+
+# One JupyterLab for all of them: they stay on one worker.
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        if os.environ.get("CACHEPOOL_CI_BROWSER") == "1":
+            pytest.fail("no chromium on this machine, and CACHEPOOL_CI_BROWSER=1 asks for it")
+        pytest.skip("no chromium on this machine")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Lab:
+    url: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """JupyterLab on a copy of the notebooks without outputs, knowing no one's settings."""
+    home = tmp_path_factory.mktemp("jupyter")
+    folder = home / "root" / "notebooks"
+    shutil.copytree(NOTEBOOKS, folder, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    for name in NAMES:
+        notebook = nbformat.read(folder / name, as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        nbformat.write(notebook, folder / name)
+    kinds = "JUPYTER_CONFIG JUPYTER_DATA JUPYTER_RUNTIME JUPYTERLAB_SETTINGS JUPYTERLAB_WORKSPACES"
+    folders = {f"{kind}_DIR": str(home / kind) for kind in kinds.split()}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (home / "log").open("w") as log:
+        server = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+                *("--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"),
+                *("--IdentityProvider.token=", f"--ServerApp.root_dir={folder.parent}"),
+                *("--LabApp.news_url=None", "--LabApp.extension_manager=readonly"),
+                "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+            ],
+            env=os.environ | folders | {"IPYTHONDIR": str(home / "ipython")},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + SECONDS_TO_START
+        while not _answers(f"{url}/api"):
+            assert server.poll() is None and time.monotonic() < deadline, (
+                f"JupyterLab does not answer:\n{(home / 'log').read_text()[-2000:]}"
+            )
+            time.sleep(0.1)
+        yield Lab(url, folder)
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+            raise
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+@dataclass
+class Opened:
+    """A notebook after Run All Cells: the page that shows it, and what JupyterLab saved."""
+
+    page: Page
+    saved: nbformat.NotebookNode
+    addresses: list[str] = field(default_factory=list)
+
+    @property
+    def code_cells(self) -> list[nbformat.NotebookNode]:
+        return [c for c in self.saved.cells if c.cell_type == "code" and c.source.strip()]
+
+    @property
+    def failed(self) -> list[str]:
+        return [
+            f"{cell.source}\n{output.ename}: {output.evalue}"
+            for cell in self.code_cells
+            for output in cell.outputs
+            if output.output_type == "error"
+            and "raises-exception" not in cell.metadata.get("tags", [])
+        ]
+
+    @property
+    def not_run(self) -> list[str]:
+        return [cell.source for cell in self.code_cells if cell.execution_count is None]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def opened(request: pytest.FixtureRequest, lab: Lab, browser: Browser) -> Iterator[Opened]:
+    path = lab.folder / request.param
+    page = browser.new_page()
+    notebook = Opened(page, nbformat.read(path, as_version=4))
+    page.on("request", lambda request: notebook.addresses.append(request.url))
+    page.goto(f"{lab.url}/lab/tree/notebooks/{path.name}?reset")
+    page.get_by_text("| Idle").wait_for(timeout=SECONDS_TO_START * 1000)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    # The page holds only the cells near the screen, the saved file holds them all.
+    deadline = time.monotonic() + SECONDS_TO_RUN
+    while notebook.not_run and not notebook.failed and time.monotonic() < deadline:
+        page.wait_for_timeout(500)
+        page.keyboard.press("Control+s")
+        notebook.saved = nbformat.read(path, as_version=4)
+    yield notebook
+    page.close()
+
+
+def _scroll_to(page: Page, selector: str) -> Locator:
+    """Scroll the notebook from its top until it holds *selector*: it draws what is near only."""
+    notebook = page.locator(".jp-WindowedPanel-outer")
+    notebook.evaluate("element => element.scrollTop = 0")
+    found = page.locator(selector).first
+    while not found.count():
+        page.wait_for_timeout(100)
+        assert notebook.evaluate(
+            """element => {
+                const before = element.scrollTop;
+                element.scrollTop += element.clientHeight / 2;
+                return element.scrollTop > before;
+            }"""
+        ), f"nothing in the notebook matches {selector}"
+    found.scroll_into_view_if_needed()
+    return found
+
+
+def test_every_cell_runs_without_an_error(opened: Opened) -> None:
+    """Run All Cells runs every cell; none fails that isn't meant to."""
+    assert not opened.failed, opened.failed[0]
+    assert not opened.not_run, f"not run in {SECONDS_TO_RUN} s: {opened.not_run[0]}"
+
+
+def test_nothing_is_fetched_from_elsewhere(opened: Opened, lab: Lab) -> None:
+    """A notebook can be read, run and shown without a network."""
+    local = (f"{lab.url}/", "data:", "blob:")
+    assert [url for url in opened.addresses if not url.startswith(local)] == []
+
+
+@pytest.mark.parametrize("opened", ["01-build-a-ttl-cache.ipynb"], indirect=True)
+def test_slider_draws_again(opened: Opened) -> None:
+    """One key press moves the slider: another picture, and the line of text that says it."""
+    handle = _scroll_to(opened.page, ".noUi-handle")
+    output = opened.page.locator(".jp-OutputArea-output:has(.noUi-handle)").first
+    picture, text = output.locator("img"), output.locator(".widget-html, .widget-label").last
+    source, drawn, said = picture.get_attribute("src"), picture.screenshot(), text.text_content()
+    handle.press("ArrowRight")
+    expect(picture).not_to_have_attribute("src", source or "", timeout=10_000)
+    expect(text).not_to_have_text(said or "", timeout=10_000)
+    picture.evaluate("image => image.decode()")
+    assert picture.screenshot() != drawn
