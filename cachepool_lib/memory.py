@@ -1,6 +1,7 @@
 """AsyncCache: a cache in the memory of one process, for one event loop at a time."""
 
 import asyncio
+import contextlib
 import copy
 import functools
 import logging
@@ -110,7 +111,9 @@ class AsyncCache:
 
         A load of *key* that is under way will not overwrite it.
         """
-        self._put(key, value, None if ttl is None else _seconds("ttl", ttl))
+        if ttl is not None and (type(ttl) is not int or ttl < 0):  # the usual ttl costs no call
+            ttl = _seconds("ttl", ttl)
+        self._put(key, value, ttl)
         if self._flights:
             self._detach(key)
 
@@ -155,7 +158,8 @@ class AsyncCache:
 
         Args:
             loader: called without arguments where a load is needed; what it returns is awaited.
-            ttl: as in `set`, counted from the end of the load.
+            ttl: as in `set`, counted from the end of the load. Here and below: what the caller that
+                starts a load asks for is what counts, not what others want who join it.
             stale_while_revalidate: for so many seconds after its ttl a value is still served, at
                 once, while one load in the background fetches the next.
             stale_if_error: for so many seconds after its ttl a value is served if its load fails.
@@ -169,35 +173,23 @@ class AsyncCache:
 
         A load in the background that fails is logged and counted.
         """
-        if ttl is not None:
+        if ttl is not None and (type(ttl) is not int or ttl < 0):
             ttl = _seconds("ttl", ttl)
-        load = None
-        if stale_while_revalidate or stale_if_error or early_refresh:
+        now = self._clock()
+        entry = self._store.lookup(key, now)
+        if entry is None or (early_refresh and _is_due_early(entry, now, early_refresh)):
             load = Load(
                 _seconds("stale_while_revalidate", stale_while_revalidate),
                 _seconds("stale_if_error", stale_if_error),
                 _number("early_refresh", early_refresh),
                 _seconds("retry_after", retry_after),
             )
-        now = self._clock()
-        entry = self._store.lookup(key, now)
-        if entry is not None:
-            if load is not None and _is_due_early(entry, now, load.early_refresh):
-                self._refresh(key, loader, ttl, load)
-            self._hits += 1
-            return cast(T, entry.value)
-        if load is None:
-            load = Load()
-        else:
-            stale = self._store.peek(key, now)
-            if stale is not None and stale.load is not None:
-                due = now >= stale.load.retry_at
-                if _in_window(stale, now, load, failed=not due):
-                    if due:
-                        self._refresh(key, loader, ttl, load)
-                    self._stale_hits += 1
-                    return cast(T, stale.value)
-        return cast(T, await self._join(key, loader, ttl, load))
+            if entry is None:
+                return cast(T, await self._stale_or_load(key, loader, ttl, load, now))
+            self._refresh(key, loader, ttl, load)
+        self._hits += 1
+        value: T = entry.value
+        return value
 
     def stats(self) -> CacheStats:
         """What this cache did so far."""
@@ -250,10 +242,23 @@ class AsyncCache:
             seconds *= 1 - self._jitter * random.random()
         self._store.put(key, value, now + seconds, now, load)
 
-    async def _join(
-        self, key: Hashable, loader: Callable[[], Awaitable[Any]], ttl: float | None, load: Load
+    async def _stale_or_load(
+        self,
+        key: Hashable,
+        loader: Callable[[], Awaitable[Any]],
+        ttl: float | None,
+        load: Load,
+        now: float,
     ) -> Any:
-        """Wait for the load of *key* that is under way, or for a new one."""
+        """Serve *key* stale, or wait for the load of it that is under way, or for a new one."""
+        stale = self._store.peek(key, now)
+        if stale is not None and stale.load is not None:
+            due = now >= stale.load.retry_at
+            if _in_window(stale, now, load, failed=not due):
+                if due:
+                    self._refresh(key, loader, ttl, load)
+                self._stale_hits += 1
+                return stale.value
         flight = self._under_way(key)
         shared = flight is not None
         if flight is None:
@@ -333,8 +338,10 @@ class AsyncCache:
     def _detach(self, key: Hashable) -> None:
         """Let the load of *key* no longer store, nor be joined."""
         flight = self._flights.pop(key, None)
-        if flight is not None and flight.background and not flight.waiters:
-            flight.cancel()
+        if flight is not None and flight.background:
+            flight.background = False  # from now on it belongs to those who wait for it, if any
+            if not flight.waiters:
+                flight.cancel()
 
     def _land(self, key: Hashable, flight: _Flight, task: "asyncio.Task[Any]") -> None:
         """Store what was loaded, if *flight* still may, and give it to all who wait."""
@@ -363,7 +370,7 @@ class AsyncCache:
         if stale is not None and stale.load is not None:
             stale.load.retry_at = now + flight.load.retry_after
         if not flight.waiters:
-            logger.warning("loading %r in the background failed", key, exc_info=error)
+            logger.warning("loading %r failed while nobody waited", key, exc_info=error)
         for waiter in flight.waiters:
             if not waiter.done():
                 waiter.set_exception(_copy(error))
@@ -394,19 +401,29 @@ def _is_due_early(entry: Entry, now: float, beta: float) -> bool:
 def _copy(error: BaseException) -> BaseException:
     """A copy of *error* for one waiter, or *error* itself where its class can't be copied.
 
-    Raised in a thousand waiters, one shared exception would collect a thousand tracebacks, and
-    the context of whichever caller came last.
+    Raised in a thousand waiters, one shared exception would carry the context, and the notes, of
+    whichever caller came last.
     """
     try:
-        twin = copy.copy(error)
+        twin = _twin(error)
+        twin.__cause__ = error.__cause__
+        twin.__context__ = error.__context__
+        twin.__suppress_context__ = error.__suppress_context__
+        if hasattr(error, "__notes__"):
+            twin.__notes__ = list(error.__notes__)
+        return twin.with_traceback(error.__traceback__)
     except Exception:
         return error
-    if type(twin) is not type(error) or twin.args != error.args:
-        return error
-    twin.__cause__ = error.__cause__
-    twin.__context__ = error.__context__
-    twin.__suppress_context__ = error.__suppress_context__
-    return twin.with_traceback(error.__traceback__)
+
+
+def _twin(error: BaseException) -> BaseException:
+    with contextlib.suppress(Exception):
+        twin = copy.copy(error)  # calls the class with error.args, which need not be its arguments
+        if type(twin) is type(error) and twin.args == error.args:
+            return twin
+    twin = type(error).__new__(type(error), *error.args)
+    twin.__dict__.update(error.__dict__)
+    return twin
 
 
 def _number(name: str, value: object) -> float:
