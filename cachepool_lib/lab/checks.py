@@ -86,47 +86,53 @@ async def judge(name: str, title: str, question: Awaitable[str]) -> Result:
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """The same checks of several candidates: a line for each check, a column for each candidate."""
+    """The same checks of several candidates: a line for each check, a column for each candidate.
+
+    What the last of the candidates fails is explained under the table.
+    """
 
     candidates: tuple[str, ...]
     rows: Sequence[tuple[Result, ...]]
 
-    def passed(self, column: int) -> int:
-        """How many checks the candidate in *column* passes."""
-        return sum(row[column].passed for row in self.rows)
+    @property
+    def failed(self) -> list[Result]:
+        """The results of the last candidate that did not pass."""
+        return [row[-1] for row in self.rows if not row[-1].passed]
 
     @property
     def _table(self) -> list[list[str]]:
-        head = ["", *self.candidates]
+        """Head, a line for each check, and how many each candidate passed."""
         body = [
             [f"{row[0].name} {row[0].title}", *(f"{_MARK[r.status]} {r.got}" for r in row)]
             for row in self.rows
         ]
-        counts = [f"{self.passed(column)} of {len(self.rows)}" for column in range(len(head) - 1)]
-        return [head, *body, ["promises kept", *counts]]
+        columns = zip(*self.rows, strict=True)
+        counts = [f"{sum(r.passed for r in column)} of {len(body)}" for column in columns]
+        return [["", *self.candidates], *body, ["promises kept", *counts]]
 
     def __repr__(self) -> str:
-        table = self._table
-        widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-        return "\n".join(
+        widths = [max(map(len, column)) for column in zip(*self._table, strict=True)]
+        lines = [
             "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-            for line in table
-        )
+            for line in self._table
+        ]
+        return "\n".join([*lines, *map(repr, self.failed)])
 
     def _repr_html_(self) -> str:
         head, *body, foot = self._table
-        cell = "style='text-align:left;padding:1px 12px 1px 0'"
-        lines = ["<tr>" + "".join(f"<th {cell}>{escape(text)}</th>" for text in head) + "</tr>"]
-        for line, row in zip(body, self.rows, strict=True):
-            colours = [_COLOUR[result.status] for result in row]
-            results = zip(line[1:], colours, strict=True)
-            lines.append(
-                f"<tr><td {cell}>{escape(line[0])}</td>"
-                + "".join(
-                    f"<td {cell}><span style='color:{colour}'>{escape(text)}</span></td>"
-                    for text, colour in results
-                )
-                + "</tr>"
+        style = "style='text-align:left;padding:1px 14px 1px 0'"
+
+        def line(tag: str, texts: Sequence[str], colours: Sequence[str]) -> str:
+            cells = (
+                f"<{tag} {style}><span style='color:{colour}'>{escape(text)}</span></{tag}>"
+                for text, colour in zip(texts, colours, strict=True)
             )
-        lines.append("<tr>" + "".join(f"<th {cell}>{escape(text)}</th>" for text in foot) + "</tr>")
-        return f"<table>{''.join(lines)}</table>"
+            return f"<tr>{''.join(cells)}</tr>"
+
+        plain = ["inherit"] * len(head)
+        lines = [line("th", head, plain)]
+        for texts, row in zip(body, self.rows, strict=True):
+            lines.append(line("td", texts, ["inherit", *(_COLOUR[r.status] for r in row)]))
+        lines.append(line("th", foot, plain))
+        details = "".join(result._repr_html_() for result in self.failed)
+        return f"<table>{''.join(lines)}</table>{details}"

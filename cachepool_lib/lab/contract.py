@@ -465,26 +465,31 @@ async def an_old_page_beats_none(bench: Bench) -> str:
     return f"{value!r}, a minute old"
 
 
-async def check(name: str, candidate: type, *, page: Callable[..., Any] | None = None) -> Result:
-    """Ask a class for one promise, such as "A9". *page* makes the value that is cached in A11."""
-    title, function = PROMISES[name]
+async def check(names: str, *candidates: type, page: Callable[..., Any] | None = None) -> Report:
+    """Ask one class or several for the promises in *names*, such as "A9" or "A1 A3 A8".
 
-    async def question() -> str:
-        return simulate(function(Bench(candidate, page)))
+    Where the last of the classes fails, the report says what was expected, what came, and a hint.
+    *page* makes the value that is cached in A11: a class used through get_or_load gets one that
+    nobody can change, any other a dict.
+    """
 
-    return await judge(name, title, question())
+    async def ask(name: str, candidate: type) -> Result:
+        title, function = PROMISES[name]
 
+        async def question() -> str:
+            return simulate(function(Bench(candidate, page)))
 
-async def _compare(names: tuple[str, ...], candidates: tuple[type, ...]) -> Report:
-    rows = [tuple([await check(name, c) for c in candidates]) for name in names]
+        return await judge(name, title, question())
+
+    rows = [tuple([await ask(name, c) for c in candidates]) for name in names.split()]
     return Report(tuple(c.__name__ for c in candidates), rows)
 
 
 async def exam(*candidates: type) -> Report:
-    """Every promise of a cache, asked of each class."""
-    return await _compare(tuple(PROMISES), candidates)
+    """Ask each class for every promise of a cache."""
+    return await check(" ".join(PROMISES), *candidates)
 
 
 async def also_broken(naive: type, ours: type) -> Report:
-    """The promises that have no section of their own in notebook 01."""
-    return await _compare(("A2", "A11", "A13", "A14"), (naive, ours))
+    """The flaws of the naive class that have no section of their own in notebook 01."""
+    return await check("A2 A11 A13 A14", naive, ours)
