@@ -42,6 +42,27 @@ async def _run(function: Check, answer: Any) -> str:
     return await function(answer)
 
 
+@_exercise("00-1", "The share of visits that are hits")
+async def hit_rate(answer: Any) -> str:
+    hints: dict[str, str] = {
+        "4.0": "Divide by all visits, not by the misses.",
+        "80.0": "A share runs from 0 to 1: no percent.",
+        "0.2": "That is the share of the misses.",
+    }
+    for hits, misses, expected in ((8, 2, 0.8), (5, 0, 1.0), (0, 5, 0.0), (0, 0, 0.0)):
+        case, hint = f"{hits} hits and {misses} misses", ""
+        try:
+            value = answer(hits, misses)
+            got = f"{case} gave {value!r}."
+        except ZeroDivisionError:
+            value, got = None, f"{case} raised ZeroDivisionError."
+            hint = "Before the first visit there is nothing to divide by: return 0."
+        if not isinstance(value, int | float) or not math.isclose(value, expected):
+            hint = hint or hints.get(repr(value), "Hits, divided by hits and misses together.")
+            raise Unmet(expected=f"{expected}", got=got, hint=hint)
+    return "four pairs of counts"
+
+
 @_exercise("01-1", "Turn a ttl into a moment")
 async def expires_at(answer: Any) -> str:
     default, now = 300, 1_000
