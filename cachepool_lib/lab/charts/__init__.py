@@ -1,0 +1,32 @@
+"""The charts of the course: plain data in, a `Chart` out.
+
+The title says what the data shows, the line under it what is drawn and whether it was simulated or
+is real. The reader's guess is dashed and grey. Times go in as seconds, shares as 0 to 1. Data that
+can't be drawn raises a ValueError or TypeError that names the value.
+"""
+
+from ._canvas import Chart, Guess, Source
+from .comparisons import Answer, bar_of_life, before_after, guesses
+from .lanes import Lane, Step, race, swimlane
+from .rates import hit_rate_by_capacity, hit_rate_by_ttl, popularity
+from .series import entries_over_time, loads_per_second, outcomes_over_time
+
+__all__ = [
+    "Answer",
+    "Chart",
+    "Guess",
+    "Lane",
+    "Source",
+    "Step",
+    "bar_of_life",
+    "before_after",
+    "entries_over_time",
+    "guesses",
+    "hit_rate_by_capacity",
+    "hit_rate_by_ttl",
+    "loads_per_second",
+    "outcomes_over_time",
+    "popularity",
+    "race",
+    "swimlane",
+]

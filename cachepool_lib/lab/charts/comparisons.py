@@ -1,0 +1,220 @@
+"""Charts that compare: before and after, promise and life, guess and result."""
+
+from collections.abc import Mapping, Sequence
+from math import ceil, inf, log10
+from statistics import quantiles
+from typing import Any, Protocol
+
+from ._canvas import (
+    GUESS,
+    HIT,
+    INK,
+    MISS,
+    STALE,
+    Chart,
+    Guess,
+    Source,
+    canvas,
+    duration,
+    finished,
+    guess_upright,
+    guessed,
+    named_rows,
+    note,
+    number,
+    numbers,
+    pinned,
+    plain_numbers,
+    room,
+    styled,
+)
+
+_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 2}  # behind text that lines may cross
+
+
+@styled
+def before_after(
+    before: Sequence[float],
+    after: Sequence[float],
+    outcomes: Sequence[str] = (),
+    *,
+    guess: float | Guess | None = None,
+    at_least: float = 3,
+    source: Source = "real",
+) -> Chart:
+    """Draw the seconds of every page before and after, a dot a page, on a logarithmic axis.
+
+    *outcomes* of the pages after ("hit" or another) colour their dots; without them all are hits.
+    The guess is how many times faster the median page gets. Real milliseconds differ from run to
+    run, so the line of text only says whether it was more than *at_least* times.
+    """
+    both = {"before": numbers("before", before, 1e-7), "after": numbers("after", after, 1e-7)}
+    hits = [outcome == "hit" for outcome in outcomes] or [True] * len(after)
+    if len(hits) != len(after):
+        raise ValueError(f"there are {len(after)} pages after, but {len(hits)} outcomes")
+    medians, tails = ([_percentile(row, of) for row in both.values()] for of in (50, 99))
+    times, tail = (float(f"{was / now:.2g}") for was, now in (medians, tails))
+    title = "The page before and after"
+    if times >= 1.1:
+        title = f"The median page is {number(times)} times faster, the p99 "
+        title += f"{number(tail)} times" if tail >= 1.1 else "no faster"
+    what = "a dot a page, orange from the database, blue from the cache"
+    figure, [ax] = canvas(title, f"{what}; p99: 99 of 100 are faster", source)
+    named_rows(ax, [f"{name}\n{len(row):,} pages" for name, row in both.items()])
+    low = 1000 * min(map(min, both.values())) / 2.5
+    high = 1000 * max(map(max, both.values())) * 2.5
+    ax.set(xscale="log", xlim=(low, high), ylim=(1.75, -0.6))
+    ax.set_xlabel("time for one page (milliseconds, log scale)")
+    plain_numbers(ax.xaxis)
+    for y, (row, cached) in enumerate(
+        zip(both.values(), ([False] * len(before), hits), strict=True)
+    ):
+        dots = sorted(zip(row, cached, strict=True))[:: len(row) // 2000 + 1]
+        for hit, colour in ((True, HIT), (False, MISS)):
+            places = [
+                (s * 1000, _scatter(y, i)) for i, (s, is_hit) in enumerate(dots) if is_hit == hit
+            ]
+            ax.plot(
+                *zip(*places, strict=True), "o", color=colour, ms=4, alpha=0.45, mew=0
+            ) if places else None
+        for name, value, side in (("median", medians[y], "right"), ("p99", tails[y], "left")):
+            ax.plot([value * 1000] * 2, [y - 0.42, y + 0.32], color=INK, linewidth=2.2)
+            by = (-4 if side == "right" else 4, 0)
+            label = f"{name} {number(float(f'{value * 1000:.2g}'))} ms"
+            note(ax, label, (value * 1000, y - 0.42), by, ha=side, va="top")
+    told = guessed(guess, "times faster")
+    if told:
+        wanted = 1000 * medians[0] / told.value if told.value > 0 else inf
+        x, arrow = pinned(wanted, low, high, "←→")
+        guess_upright(ax, x, 0.6, told, arrow)
+    counts = f"{len(before):,} and {len(after):,} pages"
+    more = "more" if times > at_least else "not more"
+    text = f"{counts}, the median {more} than {at_least:g} times faster"
+    return finished(figure, f"page before and after, {source}: {text}", told)
+
+
+def _percentile(values: Sequence[float], percent: int) -> float:
+    if len(values) == 1:
+        return values[0]
+    return quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+def _scatter(y: float, i: int) -> float:
+    """Spread dots over the height of a row, evenly and the same every time."""
+    return y + 0.5 * ((i * 0.618034) % 1 - 0.5)
+
+
+@styled
+def bar_of_life(
+    lives: Mapping[str, float],
+    promised: float,
+    *,
+    guess: float | Guess | None = None,
+    source: Source = "simulated",
+) -> Chart:
+    """Draw how long an entry was served (seconds) under each name; hatched is past *promised*."""
+    names, seconds = list(lives), numbers("lives", lives.values(), low=0)
+    [promised] = numbers("promised", [promised], low=0)
+    longest = max(seconds)
+    title = f"Gone after {duration(promised)}, as promised"
+    if longest > promised:
+        title = f"Promised {duration(promised)}, served for {duration(longest)}"
+    elif longest < promised:
+        title = f"Promised {duration(promised)}, gone by {duration(longest)}"
+    figure, [ax] = canvas(title, "age at which one entry was last served", source)
+    told = guessed(guess, "s")
+    top = room(max(longest, promised), told)
+    named_rows(ax, names)
+    ax.set(xlim=(0, top), ylim=(len(names) - 0.1, -0.9), xlabel="age of the entry (seconds)")
+    plain_numbers(ax.xaxis)
+    for y, life in enumerate(seconds):
+        ax.barh(y, min(life, promised), 0.5, color=HIT)
+        excess: dict[str, Any] = {"color": "white", "edgecolor": STALE, "hatch": "///", "lw": 1.6}
+        ax.barh(y, max(life - promised, 0), 0.5, promised, **excess)
+        label = duration(life)
+        if life > promised:
+            label += f", {duration(life - promised)} past its promise"
+        x = promised if life > top / 2 > promised else max(life, promised)
+        note(ax, label, (x, y), (8, 0), va="center", weight="bold", bbox=_WHITE)
+    ax.axvline(promised, color=INK)
+    side, by = ("left", (7, 0)) if promised < top / 2 else ("right", (-7, 0))
+    label = f"promised: {duration(promised)}"
+    note(ax, label, (promised, -0.65), by, va="center", ha=side, bbox=_WHITE)
+    if told:
+        x, arrow = pinned(told.value, 0, top, "←→")
+        guess_upright(ax, x, -0.9, told, arrow)
+    pairs = zip(names, seconds, strict=True)
+    text = ", ".join(f"{name} {duration(life)}" for name, life in pairs)
+    return finished(
+        figure, f"life of an entry promised {duration(promised)}, {source}: {text}", told
+    )
+
+
+class Answer(Guess, Protocol):
+    """A guess by name with what came out: None as long as that is not known."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def result(self) -> float | str | None: ...
+
+
+@styled
+def guesses(answers: Sequence[Answer], *, source: Source = "simulated") -> Chart:
+    """Draw every guess against its result, as a ratio: so seconds, shares and counts fit one axis.
+
+    Words are written, not drawn. What has no result yet is left out.
+    """
+    rows = [answer for answer in answers if answer.result is not None and answer.guess is not None]
+    if not rows:
+        raise ValueError("no guess has a result yet: nothing to draw")
+    ratios = [_decades(row.guess, row.result) for row in rows]
+    drawn = [decades for decades in ratios if decades is not None]
+    far = sum(abs(decades) > log10(3) for decades in drawn)
+    title = "No guess was more than 3 times off"
+    if far:
+        title = (
+            f"{far} of {len(drawn)} guesses {'was' if far == 1 else 'were'} more than 3 times off"
+        )
+    what = "each guess compared with what came out"
+    if not all(row.answered for row in rows):
+        what += "; where none was typed, a common first guess"
+    figure, [ax] = canvas(title, what, source, height=max(3.2, 1.15 + 0.27 * len(rows)))
+    named_rows(ax, [row.name for row in rows])
+    reach = max([1, *(ceil(min(3, abs(decades))) for decades in drawn)])
+    names = {0: "right", 1: "10 times\ntoo high", 2: "100 times", 3: "1,000 times"}
+    names |= {-1: "10 times\ntoo low", -2: "100 times", -3: "1,000 times"}
+    ax.set_xticks(ticks := range(-reach, reach + 1), [names[tick] for tick in ticks])
+    ax.set(xlim=(-1.04 * reach, 1.04 * reach), xlabel="guess ÷ result (log scale)")
+    ax.spines["left"].set_visible(False)
+    ax.axvline(0, color=INK)
+    words = []
+    for y, (row, decades) in enumerate(zip(rows, ratios, strict=True)):
+        if decades is not None:
+            x, arrow = pinned(decades, -reach, reach, "<>")
+            ax.plot([x, 0], [y, y], "--", color=GUESS)
+            ax.plot(
+                x, y, arrow.strip() or "o", mfc="white", mec=GUESS, ms=9, mew=1.8, clip_on=False
+            )
+            ax.plot(0, y, "o", color=HIT, markersize=8)
+        words.append(f"{_word(row.guess)} → {_word(row.result)} {row.unit}".rstrip())
+        at: Any = {"xycoords": ax.get_yaxis_transform(), "annotation_clip": False}
+        note(ax, words[-1], (1, y), (12, 0), va="center", **at)
+    text = "; ".join(f"{row.name} {word}" for row, word in zip(rows, words, strict=True))
+    return finished(figure, f"guess → result, {source}: {text}")
+
+
+def _word(value: float | str | None) -> str:
+    return number(value) if isinstance(value, int | float) else str(value)
+
+
+def _decades(guess: float | str | None, result: float | str | None) -> float | None:
+    """Return log10 of guess ÷ result, infinite where there is no ratio; None for words."""
+    if not isinstance(guess, int | float) or not isinstance(result, int | float):
+        return None
+    if guess == result:
+        return 0.0
+    if not result or guess / result <= 0:
+        return inf if guess > result else -inf
+    return log10(guess / result)

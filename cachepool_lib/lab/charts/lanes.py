@@ -1,0 +1,169 @@
+"""Charts with lanes: who waited for whom, and who did what in which order."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from textwrap import fill
+from typing import Literal
+
+from matplotlib.axes import Axes
+
+from ._canvas import (
+    FAILED,
+    GUESS,
+    INK,
+    LOAD,
+    QUIET,
+    WAIT,
+    Chart,
+    Guess,
+    Source,
+    canvas,
+    finished,
+    guessed,
+    named_rows,
+    note,
+    numbers,
+    styled,
+    two_lines,
+)
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One caller: (start, end, "wait" or "load") in seconds, and how it ended.
+
+    "left": the caller gave up; "lost": it got an exception instead of the page.
+    """
+
+    name: str
+    spans: Sequence[tuple[float, float, Literal["wait", "load"]]]
+    end: Literal["page", "left", "lost"] = "page"
+
+
+@styled
+def swimlane(
+    panels: Mapping[str, Sequence[Lane]],
+    *,
+    guess: float | Guess | None = None,
+    source: Source = "simulated",
+) -> Chart:
+    """Draw a lane per caller, loads solid and waiting pale, one panel above the other.
+
+    Counts the loads; where a caller left, counts those without a page instead. The guess is for
+    that count in the first panel.
+    """
+    if not panels or not all(panels.values()):
+        raise ValueError("swimlane needs a panel, and every panel a lane")
+    loads = {name: sum(_loads(lane) for lane in lanes) for name, lanes in panels.items()}
+    without = {name: sum(lane.end != "page" for lane in lanes) for name, lanes in panels.items()}
+    leaving = any(without.values())
+    counts = without if leaving else loads
+    first, *others = counts.items()
+    lanes = panels[first[0]]
+    title = f"{len(lanes)} callers, {_count(first[1], 'load')}"
+    if leaving:
+        left = sum(lane.end == "left" for lane in lanes)
+        leave = "leaves" if left == 1 else "leave"
+        title = f"{left} of {len(lanes)} callers {leave}, {first[1]} without a page"
+    title += "".join(f"; {name}: {count}" for name, count in others)
+    what = "a lane per caller; orange: the database works, pale: the caller waits"
+    figure, axes = canvas(title, what, source, rows=len(panels))
+    for ax, (name, lanes) in zip(axes, panels.items(), strict=True):
+        _draw(ax, lanes)
+        ax.set_title(name)
+        colour = FAILED if leaving and counts[name] else INK
+        word = "without a page" if leaving else _count(counts[name], "load").split()[1]
+        at = {"xycoords": "axes fraction", "annotation_clip": False}
+        digits = str(counts[name])
+        note(ax, digits, (1.02, 0.62), (0, 0), size=24, weight="bold", color=colour, **at)
+        note(ax, word, (1.02, 0.62), (6 + 17 * len(digits), 0), size=12, **at)
+    told = guessed(guess)
+    if told:
+        box = {"boxstyle": "round,pad=0.3", "fc": "white", "ec": GUESS, "linestyle": "--"}
+        style = {"color": GUESS, "bbox": box, "va": "top", "annotation_clip": False}
+        by = (5, -10)
+        note(axes[0], two_lines(told.label), (1.02, 0.62), by, xycoords="axes fraction", **style)
+    end = 1000 * max(end for lanes in panels.values() for lane in lanes for _, end, _ in lane.spans)
+    axes[0].set_xlim(0, end * (1.25 if leaving else 1.02) or 1)
+    axes[-1].set_xlabel("time (milliseconds)")
+    text = ", ".join(
+        f"{name} {_count(loads[name], 'load')}" + f" and {without[name]} without a page" * leaving
+        for name in panels
+    )
+    return finished(figure, f"{len(lanes)} callers, {source}: {text}", told)
+
+
+def _loads(lane: Lane) -> int:
+    return sum(what == "load" for _, _, what in lane.spans)
+
+
+def _count(count: int, word: str) -> str:
+    return f"{count} {word}" + "s" * (count != 1)
+
+
+def _draw(ax: Axes, lanes: Sequence[Lane]) -> None:
+    many = len(lanes) > 8
+    names = [lane.name for lane in lanes]
+    named_rows(ax, [names[0], *[""] * (len(names) - 2), names[-1]] if many else names)
+    for y, lane in enumerate(lanes):
+        if not lane.spans:
+            raise ValueError(f"the lane {lane.name!r} has no span")
+        for start, end, what in lane.spans:
+            start, end = numbers(f"span of {lane.name!r}", [start * 1000, end * 1000])
+            if what not in ("wait", "load"):
+                raise ValueError(f'a span of {lane.name!r} must be "wait" or "load", not {what!r}')
+            if what == "wait":
+                ax.barh(y, end - start, 1 if many else 0.78, start, color=WAIT, lw=0)
+            else:  # a single load among many lanes must be seen
+                thick = max(0.78, len(lanes) / 20)
+                middle = max(y, thick / 2 - 0.5)
+                ax.barh(middle, end - start, thick, start, color=LOAD, lw=0, zorder=2)
+        if lane.end != "page":
+            waits = [end for _, end, what in lane.spans if what == "wait"]
+            x = 1000 * max(waits or [end for _, end, _ in lane.spans])
+            colour = FAILED if lane.end == "lost" else INK
+            ax.plot(x, y, "x", color=colour, markersize=9, mew=2.6, clip_on=False)
+            if not many:
+                words = "left" if lane.end == "left" else "no page"
+                note(ax, words, (x, y), (10, 0), va="center", color=colour)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a race: who does what, and whether it is one that goes wrong."""
+
+    lane: str
+    text: str
+    wrong: bool = False
+
+
+@styled
+def race(steps: Sequence[Step], *, source: Source = "simulated") -> Chart:
+    """Draw who did what in which order, a lane for each of them."""
+    if not steps:
+        raise ValueError("steps is empty: nothing to draw")
+    title = f"{len(steps)} steps, and none comes too late"
+    if wrong := [(i, step) for i, step in enumerate(steps, 1) if step.wrong]:
+        i, step = wrong[0]
+        title = f"Step {i} comes too late: the {step.lane} {step.text}"
+    figure, [ax] = canvas(title, "who does what, in the order in which it happened", source)
+    lanes = list(dict.fromkeys(step.lane for step in steps))
+    named_rows(ax, lanes)
+    for y, lane in enumerate(lanes):
+        mine = [i for i, step in enumerate(steps, 1) if step.lane == lane]
+        ax.axhline(y, color="#DDDDDD", linewidth=1, zorder=0)
+        ax.plot([mine[0], mine[-1]], [y, y], color=QUIET, lw=5, solid_capstyle="round", zorder=1)
+    for i, step in enumerate(steps, 1):
+        y = lanes.index(step.lane)
+        marker, size, colour = ("X", 13, FAILED) if step.wrong else ("o", 9, INK)
+        ax.plot(i, y, marker, color=colour, markersize=size, mec="white")
+        words = fill(step.text, 86 // max(5, len(steps)))
+        weight = "bold" if step.wrong else "normal"
+        note(ax, words, (i, y), (0, 9), ha="center", color=colour, weight=weight)
+    ax.set(xlim=(0.4, len(steps) + 0.6), ylim=(len(lanes) - 0.7, -0.85))
+    ax.set_xlabel("step, in order of time")
+    ax.set_xticks(range(1, len(steps) + 1))
+    ax.spines["left"].set_visible(False)
+    numbered = enumerate(steps, 1)
+    text = "; ".join(f"{i} {s.lane}: {s.text}" + " (too late)" * s.wrong for i, s in numbered)
+    return finished(figure, f"steps, {source}: {text}")

@@ -1,0 +1,176 @@
+"""Charts of shares: who gets the visits, and the hit rate by ttl and by room."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
+
+from ._canvas import (
+    GUESS,
+    HIT,
+    INK,
+    OURS,
+    QUIET,
+    Chart,
+    Guess,
+    Source,
+    Told,
+    canvas,
+    duration,
+    finished,
+    guess_across,
+    guessed,
+    margin_labels,
+    named_rows,
+    note,
+    number,
+    numbers,
+    percent,
+    pinned,
+    plain_numbers,
+    spread,
+    styled,
+    two_lines,
+)
+
+
+@styled
+def popularity(visits: Sequence[int], *, source: Source = "simulated") -> Chart:
+    """Draw the share of visits that the busiest 1 %, the next 9 % and the other 90 % of pages get.
+
+    *visits* has a number for every page, 0 included, in any order.
+    """
+    ordered = sorted(numbers("visits", visits, low=0), reverse=True)
+    total, pages = sum(ordered), len(ordered)
+    if not total:
+        raise ValueError("visits are all 0: nothing to draw")
+    cuts = [0, max(1, round(pages / 100)), max(1, round(pages / 10)), pages]
+    above = [cut / pages for cut in cuts]
+    below = [sum(ordered[:cut]) / total for cut in cuts]
+    shares = [right - left for left, right in pairwise(below)]
+    title = f"{percent(above[1])} of the pages get {percent(shares[0])} of the visits"
+    what = f"{pages:,} pages, busiest first, and their {total:,.0f} visits"
+    figure, [ax] = canvas(title, what, source)
+    names = ("the busiest 1 %", "the next 9 %", "the other 90 %")
+    middles = [(left + right) / 2 for left, right in pairwise(below)]
+    places = spread(middles, [0.22] * 3, 0, 1)
+    for i, colour in enumerate(("#004C78", HIT, "#A9CBE3")):
+        up, down = above[i : i + 2], below[i : i + 2]
+        ax.fill([*up, *reversed(down)], [0.18, 0.18, 0.82, 0.82], color=colour, alpha=0.25, lw=0)
+        for y, (left, right) in enumerate((up, down)):
+            ax.barh(y, right - left, 0.36, left, color=colour, edgecolor="white")
+        label = f"{names[i]}:\n{percent(shares[i])} of the visits"
+        ax.text(places[i], 1.24, label, ha="center", va="top")
+    named_rows(ax, ["pages", "visits"])
+    ax.set(xlim=(0, 1), ylim=(1.75, -0.22))
+    ax.xaxis.tick_top()
+    ax.set_xticks(above[1:], [percent(share) for share in above[1:]])
+    ax.spines[:].set_visible(False)
+    text = ", ".join(f"{name} {percent(share)}" for name, share in zip(names, shares, strict=True))
+    return finished(figure, f"share of visits by pages, {source}: {text}")
+
+
+@styled
+def hit_rate_by_ttl(
+    measured: Mapping[float, float],
+    theory: Mapping[float, float],
+    *,
+    guess: float | Guess | None = None,
+    source: Source = "simulated",
+) -> Chart:
+    """Draw the hit rate (0 to 1) measured at each ttl (seconds), over the theory's line.
+
+    The shortest ttl is ringed, and the guess is for it; the two longest are bracketed.
+    """
+    ttls = sorted(numbers("measured ttl", measured, low=1e-9))
+    rates = numbers("hit rate", [measured[ttl] for ttl in ttls], 0, 1)
+    line = sorted(numbers("theory ttl", theory, low=1e-9))
+    curve = numbers("theory", [theory[ttl] for ttl in line], 0, 1)
+    title = f"A ttl of {duration(ttls[0])} answers {percent(rates[0])} of pages"
+    points = round(100 * rates[-1]) - round(100 * rates[-2]) if len(ttls) > 2 else -1
+    if points >= 0:
+        title += f"; {number(ttls[-2])} to {duration(ttls[-1])} adds {points} points"
+    what = "share of pages answered from the cache, by how long it remembers"
+    figure, [ax] = canvas(title, what, source)
+    ax.set(xscale="log", xlim=(ttls[0] / 14, ttls[-1] * 1.4), ylim=(-0.04, 1.08))
+    ax.set(xlabel="ttl (seconds, log scale)", ylabel="hit rate")
+    ax.set_xticks(ttls, [number(ttl) for ttl in ttls])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.plot(line, curve, color=INK)
+    at = len(line) // 2
+    note(ax, "theory: λT / (1 + λT)", (line[at], curve[at]), (12, -8), va="top")
+    ax.plot(ttls, rates, "o", color=HIT, markersize=8)
+    for ttl, rate in zip(ttls[1:], rates[1:], strict=True):
+        note(ax, f"{rate:.2f}", (ttl, rate), (-5, 7), ha="right", color=HIT)
+    if points >= 0:
+        _bracket(ax, ttls[-2], ttls[-1], min(rates[-2:]) - 0.11, f"+{points} points")
+    told = guessed(guess)
+    _shortest(ax, ttls[0], rates[0], told)
+    pairs = zip(ttls, rates, strict=True)
+    text = ", ".join(f"{duration(ttl)} {rate:.2f}" for ttl, rate in pairs)
+    return finished(figure, f"hit rate by ttl, {source}: {text}", told)
+
+
+def _shortest(ax: Axes, ttl: float, rate: float, told: Told | None) -> None:
+    """Ring the first dot, and draw the guess for it."""
+    ax.plot(ttl, rate, "o", markersize=17, mfc="none", mec=HIT, mew=1.8)
+    labels = [(rate, f"measured: {rate:.2f}", HIT)]
+    if told:
+        y, arrow = pinned(told.value, -0.02, 1.06)
+        ax.plot([ttl, ttl], [y, rate], "--", color=GUESS, zorder=1)
+        ax.plot(ttl, y, "o", markersize=10, mfc="white", mec=GUESS, mew=1.6, clip_on=False)
+        labels.append((y, two_lines(told.label) + arrow, GUESS))
+    sizes = [0.09 + 0.09 * label.count("\n") for _, label, _ in labels]
+    places = spread([y for y, _, _ in labels], sizes, -0.04, 1.08)
+    for (_, label, colour), y in zip(labels, places, strict=True):
+        note(ax, label, (ttl, y), (-16, 0), ha="right", va="center", color=colour)
+
+
+def _bracket(ax: Axes, left: float, right: float, y: float, text: str) -> None:
+    ax.plot([left, left, right, right], [y + 0.03, y, y, y + 0.03], color=INK)
+    ax.text((left * right) ** 0.5, y - 0.02, text, ha="center", va="top", weight="bold")
+
+
+@styled
+def hit_rate_by_capacity(
+    capacities: Sequence[float],
+    hit_rates: Mapping[str, Sequence[float]],
+    *,
+    mark: float = 0.01,
+    guess: float | Guess | None = None,
+    source: Source = "simulated",
+) -> Chart:
+    """Draw the hit rate of each policy over the room it has, a share of all users (0 to 1).
+
+    *mark* is one of the capacities: the rates there are written out, and the guess is for it.
+    "S3-FIFO" is drawn as ours, "foresight" as the limit.
+    """
+    rooms = [100 * share for share in numbers("capacities", capacities, low=1e-9)]
+    if mark not in capacities:
+        raise ValueError(f"mark must be one of the capacities, not {mark!r}")
+    here = list(capacities).index(mark)
+    lines = {name: numbers(f"hit rate of {name}", rates, 0, 1) for name, rates in hit_rates.items()}
+    if not lines:
+        raise ValueError("hit_rates is empty: nothing to draw")
+    at_mark = {name: rates[here] for name, rates in lines.items()}
+    ours = "S3-FIFO" if "S3-FIFO" in lines else max(at_mark, key=lambda name: at_mark[name])
+    share = f"{number(100 * mark)} %"
+    title = f"Room for {share} of users answers {percent(at_mark[ours])} of pages with {ours}"
+    what = f"share of pages answered from the cache, by who has to leave; figures at {share}"
+    figure, [ax] = canvas(title, what, source)
+    ax.set(xscale="log", xlim=(min(rooms), max(rooms)), ylim=(-0.04, 1.08))
+    ax.set(xlabel="room in the cache (% of users, log scale)", ylabel="hit rate")
+    plain_numbers(ax.xaxis)
+    ax.axvline(100 * mark, color=INK, linewidth=0.8)
+    labels = []
+    for name, rates in lines.items():
+        colour, width = (OURS, 2.8) if name == ours else (QUIET, 1.6)
+        dash = ":" if name == "foresight" else "-"
+        ax.plot(rooms, rates, dash, color=colour, linewidth=width)
+        ax.plot(100 * mark, at_mark[name], "o", color=colour, markersize=7, clip_on=False)
+        labels.append((rates[-1], f"{name}: {at_mark[name]:.2f}", colour))
+    told = guessed(guess)
+    margin_labels(ax, [*labels, *guess_across([ax], told)])
+    text = ", ".join(f"{name} {rate:.2f}" for name, rate in at_mark.items())
+    return finished(figure, f"hit rate with room for {share} of users, {source}: {text}", told)

@@ -1,0 +1,197 @@
+"""Charts over time: entries, loads a second, and what visitors got."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+
+from ._canvas import (
+    FAILED,
+    FRESH,
+    INK,
+    LOAD,
+    OURS,
+    QUIET,
+    STALE,
+    Chart,
+    Guess,
+    Source,
+    canvas,
+    finished,
+    guess_across,
+    guessed,
+    margin_labels,
+    note,
+    number,
+    numbers,
+    percent,
+    plain_numbers,
+    room,
+    styled,
+)
+
+
+@styled
+def entries_over_time(
+    entries: Mapping[str, Sequence[tuple[float, float]]],
+    maxsize: int,
+    *,
+    guess: float | Guess | None = None,
+    source: Source = "simulated",
+) -> Chart:
+    """Draw how many entries each cache holds over time: (seconds, entries) pairs for each name.
+
+    The last one named is ours. The guess is for the end of the first one.
+    """
+    if not entries:
+        raise ValueError("entries is empty: nothing to draw")
+    lines = {}
+    for name, pairs in entries.items():
+        seconds = numbers(f"{name} seconds", [at for at, _ in pairs])
+        sizes = numbers(f"{name} entries", [size for _, size in pairs], low=0)
+        lines[name] = [at / 60 for at in seconds], sizes
+    first, ours = next(iter(lines)), list(lines)[-1]
+    ends = {name: sizes[-1] for name, (_, sizes) in lines.items()}
+    peak = max(lines[ours][1])
+    title = "Entries in the cache over time"
+    if peak <= maxsize < ends[first]:
+        title = f"{first} keeps {ends[first]:,.0f} entries, {ours} at most {peak:,.0f}"
+    figure, [ax] = canvas(title, "entries in the cache, expired ones included", source)
+    told = guessed(guess)
+    top = max(maxsize, *(max(sizes) for _, sizes in lines.values()))
+    ax.set(xlim=(0, max(minutes[-1] for minutes, _ in lines.values())), ylim=(0, room(top, told)))
+    ax.set(xlabel="time (minutes)", ylabel="entries")
+    plain_numbers(ax.yaxis)
+    labels = []
+    for name, (minutes, sizes) in lines.items():
+        colour, width = (OURS, 2.8) if name == ours else (INK if name == first else QUIET, 1.8)
+        ax.plot(minutes, sizes, color=colour, linewidth=width, drawstyle="steps-post")
+        labels.append((ends[name], f"{name}: {ends[name]:,.0f}", colour))
+    ax.axhline(maxsize, color=INK, linestyle=":")
+    labels.append((maxsize, f"maxsize: {maxsize:,}", INK))
+    margin_labels(ax, [*labels, *guess_across([ax], told)])
+    text = ", ".join(f"{name} {end:,.0f}" for name, end in ends.items())
+    return finished(figure, f"entries at the end, {source}: {text}, maxsize {maxsize:,}", told)
+
+
+@styled
+def loads_per_second(
+    loads: Mapping[str, Sequence[float]],
+    *,
+    guess: float | Guess | None = None,
+    source: Source = "simulated",
+) -> Chart:
+    """Draw the loads in each second, a panel for each name. The guess is for the first's peak."""
+    if not loads:
+        raise ValueError("loads is empty: nothing to draw")
+    counts = {name: numbers(f"loads of {name}", values, low=0) for name, values in loads.items()}
+    peaks = {name: max(values) for name, values in counts.items()}
+    first, *others = peaks.values()
+    title = f"The peak is {number(first)} loads a second"
+    if others and min(others) < first:
+        best = min(peaks, key=lambda name: peaks[name])
+        title = f"The peak falls from {number(first)} to {number(peaks[best])} loads a second"
+    what = "queries that reach the database in each second"
+    figure, axes = canvas(title, what, source, columns=len(counts))
+    told = guessed(guess)
+    axes[0].set(ylim=(0, 1.08 * room(max(peaks.values()), told)), ylabel="loads per second")
+    for ax, (name, values) in zip(axes, counts.items(), strict=True):
+        ax.stairs(values, range(len(values) + 1), fill=True, color=LOAD)
+        ax.set(title=name, xlim=(0, len(values)), xlabel="time (seconds)")
+        at = (values.index(peaks[name]) + 0.5, peaks[name])
+        ax.plot(*at, "o", color=INK, markersize=6)
+        note(ax, number(peaks[name]), at, (0, 5), ha="center", size=15, weight="bold")
+    margin_labels(axes[-1], guess_across(axes, told))
+    text = ", ".join(f"{name} {number(peak)}" for name, peak in peaks.items())
+    return finished(figure, f"peak of loads per second, {source}: {text}", told)
+
+
+@styled
+def outcomes_over_time(
+    runs: Mapping[str, Mapping[str, Sequence[float]]],
+    outage: tuple[float, float],
+    *,
+    guess: float | Guess | None = None,
+    source: Source = "simulated",
+) -> Chart:
+    """Draw how many pages a second were fresh, stale or failed, a panel for each run.
+
+    A run has a count for each second under each outcome: "stale", "failed", and "hit", "miss" and
+    "shared", which are fresh. *outage* is when the database was down, in seconds. The guess is the
+    share (0 to 1) of pages that failed meanwhile, in the first run.
+    """
+    if not runs:
+        raise ValueError("runs is empty: nothing to draw")
+    start, end = numbers("outage", outage, low=0)
+    if end <= start:
+        raise ValueError(f"the outage must end after {start:g} s, not at {end:g} s")
+    layers = {name: _layers(name, run) for name, run in runs.items()}
+    failed, pages = {}, []
+    for name, layer in layers.items():
+        counts = {outcome: sum(values[int(start) : int(end)]) for outcome, values in layer.items()}
+        pages.append(sum(counts.values()))
+        failed[name] = counts["failed"] / pages[-1] if pages[-1] else 0.0
+    before, *_, after = [*failed.values()] * 2
+    title = f"While the database is down, {percent(before)} of pages fail"
+    if after < before:
+        title += f", then {percent(after)}"
+    what = "pages a second, by what the visitor got"
+    figure, axes = canvas(title, what, source, columns=len(layers))
+    top = max(max(map(sum, zip(*layer.values(), strict=True))) for layer in layers.values()) or 1
+    axes[0].set(ylim=(0, 1.22 * top), ylabel="pages per second")
+    for ax, (name, layer) in zip(axes, layers.items(), strict=True):
+        ax.axvspan(start, end, color="#E4E4E4", zorder=0, linewidth=0)
+        ax.text((start + end) / 2, 1.13 * top, "database down", ha="center", va="center")
+        _stack(ax, layer, top)
+        ax.set(xlim=(0, len(layer["fresh"])), xlabel="time (seconds)")
+        ax.set_title(f"{name}: {percent(failed[name])} failed")
+    if told := guessed(guess):
+        level = told.value * pages[0] / (end - start)
+        margin_labels(axes[-1], guess_across(axes, told._replace(value=level)))
+    text = ", ".join(f"{name} {share:.2f}" for name, share in failed.items())
+    return finished(figure, f"share of pages failed in the outage, {source}: {text}", told)
+
+
+_FRESH = ("hit", "miss", "shared")
+
+
+def _layers(name: str, run: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    """Return the failed, stale and fresh pages of each second; who cancelled got none of these."""
+    counts = {key: numbers(f"{key} pages of {name}", values, 0) for key, values in run.items()}
+    if unknown := set(counts) - {*_FRESH, "stale", "failed", "cancelled"}:
+        raise ValueError(f"no outcome is called {min(unknown)!r} (in {name!r})")
+    if len({len(values) for values in counts.values()}) != 1:
+        raise ValueError(f"the outcomes of {name!r} must all have as many seconds")
+    none = [0.0] * len(next(iter(counts.values())))
+    kinds = zip(*(counts.get(key, none) for key in _FRESH), strict=True)
+    fresh = [sum(second) for second in kinds]
+    return {
+        "failed": counts.get("failed", none),
+        "stale": counts.get("stale", none),
+        "fresh": fresh,
+    }
+
+
+def _stack(ax: Axes, layers: Mapping[str, Sequence[float]], top: float) -> None:
+    """Stack the layers, and name each in the longest stretch that is tall enough."""
+    styles = {"failed": (FAILED, "white"), "stale": (STALE, INK), "fresh": (FRESH, "white")}
+    base = [0.0] * len(layers["fresh"])
+    for name, values in layers.items():
+        colour, ink = styles[name]
+        tops = [low + value for low, value in zip(base, values, strict=True)]
+        ax.stairs(tops, range(len(tops) + 1), baseline=base, fill=True, color=colour)
+        tall = max(0.2 * top, max(values) / 2)
+        start, length = _longest([value >= tall for value in values])
+        if length > 0.12 * len(values):
+            middle = start + length // 2
+            height = base[middle] + values[middle] / 2
+            ax.text(middle, height, name, color=ink, ha="center", va="center", weight="bold")
+        base = tops
+
+
+def _longest(good: Sequence[bool]) -> tuple[int, int]:
+    """Return where the longest run of True starts, and its length."""
+    best, length = (0, 0), 0
+    for i, yes in enumerate(good, 1):
+        length = length + 1 if yes else 0
+        best = max(best, (i - length, length), key=lambda stretch: stretch[1])
+    return best
