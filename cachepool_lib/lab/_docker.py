@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from ._guard import Pair, Unavailable
+from ._guard import Pair, Unavailable, reason
 
 SOCKET = "/var/run/docker.sock"
 ENGINE_SECONDS = 2  # how long the engine may take to answer a question
 START_SECONDS = 50.0
+PULL_SECONDS = 600
 LABEL = "cachepool-lab"  # on our containers; its value says whose they are
 
 
@@ -37,16 +38,6 @@ def no_engine(why: str) -> str:
     return f"no Docker engine answers at {os.environ.get('DOCKER_HOST') or SOCKET}: {why}"
 
 
-def _reason(error: BaseException) -> str:
-    """Docker's errors are towers: say what the lowest one says."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-    if "timed out" in str(error):
-        return f"silent for {ENGINE_SECONDS} s"
-    text = getattr(error, "strerror", None) or getattr(error, "explanation", None) or str(error)
-    return str(text).strip().partition("\n")[0][:150]
-
-
 def _engine() -> Any:
     """A client of an engine that answers and has both images. Raises Unavailable."""
     try:
@@ -56,23 +47,22 @@ def _engine() -> Any:
         raise Unavailable(f"{error.name} is not installed") from None
     try:
         client = docker.from_env(timeout=ENGINE_SECONDS)
-        client.ping()
-    except (DockerException, OSError) as error:
-        raise Unavailable(no_engine(_reason(error))) from None
-    for image in image_names():
-        try:
-            client.images.get(image)
-        except ImageNotFound:
-            if os.environ.get("CACHEPOOL_PULL") != "1":
-                raise Unavailable(
-                    f"the Docker engine has no image {image} (CACHEPOOL_PULL=1 lets it pull)"
-                ) from None
+        missing = []
+        for image in image_names():
             try:
-                docker.from_env(timeout=300).images.pull(image)
-            except (DockerException, OSError) as error:
-                raise Unavailable(f"Docker can't pull {image}: {_reason(error)}") from None
+                client.images.get(image)
+            except ImageNotFound:
+                missing.append(image)
+    except (DockerException, OSError) as error:
+        raise Unavailable(no_engine(reason(error))) from None
+    if missing and os.environ.get("CACHEPOOL_PULL") != "1":
+        names = " and no image ".join(missing)
+        raise Unavailable(f"the Docker engine has no image {names} (CACHEPOOL_PULL=1 pulls)")
+    for image in missing:
+        try:
+            docker.from_env(timeout=PULL_SECONDS).images.pull(image)
         except (DockerException, OSError) as error:
-            raise Unavailable(no_engine(_reason(error))) from None
+            raise Unavailable(f"Docker can't pull {image}: {reason(error)}") from None
     return client
 
 
@@ -123,7 +113,7 @@ async def servers(folder: Path) -> AsyncIterator[Pair]:
             place = f"{redis.get_container_host_ip()}:{redis.get_exposed_port(6379)}"
             database_url = postgres.get_connection_url()
         except Exception as error:
-            raise Unavailable(f"Docker can't run the servers: {_reason(error)}") from error
+            raise Unavailable(f"Docker can't run the servers: {reason(error)}") from error
         yield Pair(f"redis://:{password}@{place}", database_url, START_SECONDS)
     finally:
         await asyncio.to_thread(_remove, client, f"{LABEL}-run={run}")

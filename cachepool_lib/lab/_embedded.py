@@ -26,7 +26,7 @@ from typing import Any
 from ._guard import Pair, Unavailable
 
 START_SECONDS = 20.0
-LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
 
 
 def _package(name: str) -> Path:
@@ -58,7 +58,7 @@ class Files:
         self.user: dict[str, Any] = {}
         roots = [tempfile.gettempdir()]
         if os.geteuid() == 0:
-            nobody = pwd.getpwnam("nobody")
+            nobody = pwd.getpwnam("nobody")  # every Linux and macOS has it: nobody is created
             self.user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
             roots = [root for root in (*roots, "/tmp") if _everybody_enters(Path(root))]
         self.path = Path(tempfile.mkdtemp(prefix="cachepool-", dir=roots[0]))
@@ -90,7 +90,9 @@ class Files:
         self, *command: str | Path, log: str, stdin: bytes = b"", end: signal.Signals
     ) -> asyncio.subprocess.Process:
         """Start *command*, which gets the signal *end* when the guard dies (on Linux)."""
-        die_with_guard = functools.partial(LIBC.prctl, 1, end)  # 1 is PR_SET_PDEATHSIG
+        die_with_guard = None
+        if sys.platform == "linux":
+            die_with_guard = functools.partial(ctypes.CDLL(None).prctl, PR_SET_PDEATHSIG, end)
         with (self.path / log).open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 *command,
@@ -99,7 +101,7 @@ class Files:
                 stderr=output,
                 cwd=self.path,
                 env={"LC_ALL": "C", "TZ": "UTC"},  # PGOPTIONS and the like are the learner's
-                preexec_fn=die_with_guard if sys.platform == "linux" else None,
+                preexec_fn=die_with_guard,
                 **self.user,
             )
         assert process.stdin is not None

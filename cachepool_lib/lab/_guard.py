@@ -59,8 +59,19 @@ def given_addresses() -> dict[str, str]:
 
 def place(url: str) -> str:
     """Host, port and database of *url*: what may be shown of it."""
-    parts = urlsplit(url)
-    return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return url.rpartition("://")[2].partition("?")[0].rpartition("@")[2]
+
+
+def reason(error: BaseException) -> str:
+    """The errors of clients are towers of errors: what the lowest one says, in one line."""
+    if isinstance(error, ValueError):
+        return "that is no address"  # and what the error says may have the password in it
+    while not isinstance(error, TimeoutError) and (below := error.__cause__ or error.__context__):
+        error = below
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    said = getattr(error, "strerror", None) or getattr(error, "explanation", None) or str(error)
+    return str(said).partition("\n")[0].rstrip(".")[:150] or type(error).__name__
 
 
 # -- the folder and its lock ------------------------------------------------------------------
@@ -81,10 +92,10 @@ def try_lock(folder: Path) -> int | None:
 
     The file descriptor is the lock: closing it frees the lock, and so does the end of the process.
     """
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
     lock = None
     try:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Whoever held the lock before may have removed the folder; then it is a lock on nothing.
@@ -95,6 +106,8 @@ def try_lock(folder: Path) -> int | None:
             return held
     except (BlockingIOError, FileNotFoundError):
         pass
+    except OSError as error:
+        raise Unavailable(f"{folder} can't be used: {error.strerror}") from error
     finally:
         if lock is not None:
             os.close(lock)
@@ -136,8 +149,8 @@ async def check_given(name: str, url: str) -> None:
         async with asyncio.timeout(ANSWER_SECONDS):
             await PINGS[name](url)
     except Exception as error:
-        why = f"silent for {ANSWER_SECONDS:.0f} s" if type(error) is TimeoutError else _said(error)
-        raise DeadAddress(f"CACHEPOOL_{name}_URL: no server at {place(url)}: {why}") from error
+        problem = f"no server at {place(url)}: {reason(error)}"
+        raise DeadAddress(f"CACHEPOOL_{name}_URL: {problem}") from error
 
 
 async def started(name: str, url: str, pair: Pair) -> str:
@@ -149,12 +162,8 @@ async def started(name: str, url: str, pair: Pair) -> str:
                 return await PINGS[name](url)
         except Exception as error:
             if pair.died.is_set() or asyncio.get_running_loop().time() >= deadline:
-                raise Unavailable(f"the server at {place(url)} stopped: {_said(error)}") from error
+                raise Unavailable(f"the server at {place(url)} stopped: {reason(error)}") from error
         await asyncio.sleep(0.02)
-
-
-def _said(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
 
 
 class Desk:
@@ -176,7 +185,8 @@ class Desk:
             yield self
 
     async def take(self) -> tuple[int, str]:
-        """Make a database in PostgreSQL, pick an empty one in Redis."""
+        """Make a database in PostgreSQL, pick an empty one in Redis. Fails if a server is gone."""
+        await ping_redis(self.pair.redis_url)
         number = next(n for n in itertools.count() if n not in self.numbers)
         self.numbers.add(number)
         name = f"kernel_{secrets.token_hex(4)}"
@@ -250,7 +260,7 @@ async def guard(provider: str, folder: Path) -> None:
                         await reader.read()  # a kernel sends nothing: this ends when it is gone
                     await desk.give_back(number, name)
                 except Exception as error:
-                    writer.write(json.dumps({"error": _said(error)}).encode() + b"\n")
+                    writer.write(json.dumps({"error": reason(error)}).encode() + b"\n")
                     end.set()  # a server is broken: whoever comes next starts anew
                     raise
                 finally:

