@@ -111,14 +111,17 @@ def _listen_to_warnings() -> None:
 
 
 def _unseen() -> Iterator[str]:
-    """Faults that a name still holds on to, so that Python has not complained yet."""
+    """Faults that a name still holds on to, so that Python has not complained yet.
+
+    exception() and close() keep it from complaining later: told once is enough.
+    """
     for thing in gc.get_objects():
         kind = type(thing)  # isinstance() would wake lazy proxies
         if issubclass(kind, asyncio.Future):
             if thing.done() and thing._log_traceback:
-                thing._log_traceback = False  # told once is enough
                 yield f"exception never retrieved: {thing.exception()!r}"
         elif kind is CoroutineType and getcoroutinestate(thing) == CORO_CREATED:
+            thing.close()
             yield f"never awaited: {thing.__qualname__}"
 
 

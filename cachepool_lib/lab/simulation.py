@@ -98,8 +98,10 @@ def simulate(coroutine: Coroutine[Any, Any, T]) -> T:
         raise RuntimeError("A simulation is running already. Inside it, await the coroutine.")
     outcome: list[T] = []
     failure: list[BaseException] = []
+    started = threading.Event()
 
     def run() -> None:
+        started.set()
         try:
             with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
                 loop = runner.get_loop()
@@ -108,9 +110,10 @@ def simulate(coroutine: Coroutine[Any, Any, T]) -> T:
                 with _patched_time(loop):
                     try:
                         outcome.append(runner.run(coroutine))
-                    finally:
-                        if outcome:
-                            recorder.pending(asyncio.all_tasks(loop))
+                        recorder.pending(asyncio.all_tasks(loop))
+                    except KeyboardInterrupt:
+                        loop.set_exception_handler(lambda loop, context: None)
+                        raise
         except BaseException as error:
             failure.append(error)
 
@@ -122,28 +125,22 @@ def simulate(coroutine: Coroutine[Any, Any, T]) -> T:
     random.seed(1)
     try:
         thread.start()
-        _join(thread)
+        while thread.is_alive():
+            thread.join(0.5)  # without a limit Windows would not notice an interrupt
+    except KeyboardInterrupt:
+        started.wait()
+        while thread.is_alive():
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt)
+            )
+            thread.join(0.5)
+        raise
     finally:
-        coroutine.close()
         random.setstate(random_state)
         _running.release()
     if failure:
         raise failure[0]
     return outcome[0]
-
-
-def _join(thread: threading.Thread) -> None:
-    """Wait for *thread*; an interrupt from the keyboard ends the thread first, then is raised."""
-    try:
-        while thread.is_alive():
-            thread.join(0.5)  # without a limit Windows would not notice the interrupt
-    except KeyboardInterrupt:
-        while thread.is_alive():
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt)
-            )
-            thread.join(1)
-        raise
 
 
 _loop: SimulatedLoop | None = None  # of the simulation that runs now
