@@ -12,6 +12,18 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of the collections after each test: a tenth of their time."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the collection after every test need not look at it."""
+    gc.collect()
+    gc.freeze()
+
+
 class _Complaints(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
