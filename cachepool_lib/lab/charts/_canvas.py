@@ -280,7 +280,7 @@ def guess_across(axes: Sequence[Axes], told: Told | None) -> list[tuple[float, s
         return []
     y, arrow = pinned(told.value, *axes[0].get_ylim())
     for ax in axes:
-        line = ax.axhline(y, color=GUESS, linestyle="--", clip_on=False)
+        line = ax.axhline(y, color=GUESS, linestyle="--", clip_on=False, zorder=1.5)  # over areas
         line.set_path_effects([withStroke(linewidth=3.2, foreground="white")])
     return [(y, two_lines(told.label) + arrow, GUESS)]
 

@@ -183,10 +183,10 @@ def guesses(answers: Sequence[Answer], *, source: Source = "simulated") -> Chart
     figure, [ax] = canvas(title, what, source, height=max(3.2, 1.15 + 0.27 * len(rows)))
     named_rows(ax, [row.name for row in rows])
     reach = max([1, *(ceil(min(3, abs(decades))) for decades in drawn)])
-    names = {0: "right", 1: "10 times\ntoo high", 2: "100 times", 3: "1,000 times"}
-    names |= {-1: "10 times\ntoo low", -2: "100 times", -3: "1,000 times"}
-    ax.set_xticks(ticks := range(-reach, reach + 1), [names[tick] for tick in ticks])
-    ax.set(xlim=(-1.04 * reach, 1.04 * reach), xlabel="guess ÷ result (log scale)")
+    names = ["÷ 1,000", "÷ 100", "÷ 10", "right", "× 10", "× 100", "× 1,000"][3 - reach : 4 + reach]
+    ax.set_xticks(range(-reach, reach + 1), names)
+    ax.set_xlim(-1.04 * reach, 1.04 * reach)
+    ax.set_xlabel("← too low        guess ÷ result (log scale)        too high →")
     ax.spines["left"].set_visible(False)
     ax.axvline(0, color=INK)
     words = []

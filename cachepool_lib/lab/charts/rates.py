@@ -165,8 +165,9 @@ def hit_rate_by_capacity(
     ax.axvline(100 * mark, color=INK, linewidth=0.8)
     labels = []
     for name, rates in lines.items():
-        colour, width = (OURS, 2.8) if name == ours else (QUIET, 1.6)
-        dash = ":" if name == "foresight" else "-"
+        colour, width, dash = (OURS, 2.8, "-") if name == ours else (QUIET, 1.6, "-")
+        if name == "foresight":
+            colour, dash = INK, ":"
         ax.plot(rooms, rates, dash, color=colour, linewidth=width)
         ax.plot(100 * mark, at_mark[name], "o", color=colour, markersize=7, clip_on=False)
         labels.append((rates[-1], f"{name}: {at_mark[name]:.2f}", colour))

@@ -55,6 +55,7 @@ def entries_over_time(
     title = "Entries in the cache over time"
     if peak <= maxsize < ends[first]:
         title = f"{first} keeps {ends[first]:,.0f} entries, {ours} at most {peak:,.0f}"
+        title = title[0].upper() + title[1:]
     figure, [ax] = canvas(title, "entries in the cache, expired ones included", source)
     told = guessed(guess)
     top = max(maxsize, *(max(sizes) for _, sizes in lines.values()))
@@ -137,13 +138,15 @@ def outcomes_over_time(
     what = "pages a second, by what the visitor got"
     figure, axes = canvas(title, what, source, columns=len(layers))
     top = max(max(map(sum, zip(*layer.values(), strict=True))) for layer in layers.values()) or 1
-    axes[0].set(ylim=(0, 1.22 * top), ylabel="pages per second")
+    axes[0].set(ylim=(0, 1.38 * top), ylabel="pages per second")
     for ax, (name, layer) in zip(axes, layers.items(), strict=True):
         ax.axvspan(start, end, color="#E4E4E4", zorder=0, linewidth=0)
-        ax.text((start + end) / 2, 1.13 * top, "database down", ha="center", va="center")
+        middle = (start + end) / 2
+        ax.text(middle, 1.29 * top, "database down", ha="center", va="center")
+        words = f"{percent(failed[name])} fail"
+        ax.text(middle, 1.12 * top, words, ha="center", va="center", weight="bold", color=FAILED)
         _stack(ax, layer, top)
-        ax.set(xlim=(0, len(layer["fresh"])), xlabel="time (seconds)")
-        ax.set_title(f"{name}: {percent(failed[name])} failed")
+        ax.set(title=name, xlim=(0, len(layer["fresh"])), xlabel="time (seconds)")
     if told := guessed(guess):
         level = told.value * pages[0] / (end - start)
         margin_labels(axes[-1], guess_across(axes, told._replace(value=level)))
