@@ -19,21 +19,21 @@ def test_unanswered_guess_is_a_common_first_one() -> None:
     prediction = lab.predict("hit rate at 1 s", ..., common=0.02)
     assert not prediction.answered
     assert prediction.guess == 0.02
-    assert repr(prediction) == "hit rate at 1 s: a common first guess: 0.02"
+    assert repr(prediction) == "hit rate at 1 s: 0.02 (a common first guess)"
 
 
 def test_typed_number_is_the_readers_own() -> None:
     """Once a number stands there, it is the reader's guess."""
     prediction = lab.predict("age when gone", 7_260, common=60, unit="s")
     assert prediction.answered
-    assert repr(prediction) == "age when gone: your guess: 7,260 s"
+    assert repr(prediction) == "age when gone: 7,260 s (your guess)"
 
 
 def test_a_result_is_kept_beside_its_guess() -> None:
     """result() shows both, and guesses() keeps them in order for the last chart."""
     lab.predict("queries", ..., common=1)
     lab.predict("next reader sees", "new")
-    assert repr(lab.result("queries", 50)) == "queries: a common first guess: 1; result: 50"
+    assert repr(lab.result("queries", 50)) == "queries: 1 (a common first guess) → 50"
     assert [(p.name, p.guess, p.result) for p in lab.guesses()] == [
         ("queries", 1, 50),
         ("next reader sees", "new", None),

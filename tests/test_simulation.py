@@ -277,6 +277,14 @@ async def test_real_runs_are_recorded_alike() -> None:
     assert all(seconds > 0 for seconds in after.seconds)
 
 
+def test_a_page_may_be_any_function_of_the_user_id() -> None:
+    """An async function, a lambda, or one made inside the simulation by a maker without arguments."""
+    database = lab.Database()
+    pages = [database.page, lambda user_id: database.page(user_id), lambda: database.page]
+    for page in pages:
+        assert lab.replay(page, lab.crowd(2), database=database).queries == 2
+
+
 def test_values_come_from_a_maker() -> None:
     """A maker decides what the database answers."""
     database = lab.Database(maker=lambda user_id: [])

@@ -33,8 +33,8 @@ class Prediction:
         return f"{text} {self.unit}".rstrip()
 
     def __repr__(self) -> str:
-        result = "" if self.result is None else f"; result: {self.show(self.result)}"
-        return f"{self.name}: {self.label}: {self.show(self.guess)}{result}"
+        result = "" if self.result is None else f" → {self.show(self.result)}"
+        return f"{self.name}: {self.show(self.guess)} ({self.label}){result}"
 
 
 _book: dict[str, Prediction] = {}  # in the order of the first predict()

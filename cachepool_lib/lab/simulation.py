@@ -16,8 +16,8 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
-from inspect import iscoroutine, iscoroutinefunction
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from inspect import iscoroutine, signature
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from cachepool_lib._store import Store
 
@@ -450,8 +450,7 @@ def replay(
     """
 
     async def run() -> Replay:
-        asked: Any = page if iscoroutinefunction(page) else page()  # type: ignore[call-arg]
-        watch = Watch(asked, database, ttl=ttl)
+        watch = Watch(_made(page), database, ttl=ttl)
         await _send(watch, traffic)
         # Refreshes that go on in the background get a minute to end.
         if others := asyncio.all_tasks() - {asyncio.current_task()}:
@@ -459,6 +458,15 @@ def replay(
         return watch.replay
 
     return simulate(run())
+
+
+def _made(page: Any) -> PageFunction:
+    """The page function itself, or what its maker, which needs no argument, makes."""
+    try:
+        signature(page).bind()
+    except TypeError:
+        return cast(PageFunction, page)
+    return cast(PageFunction, page())
 
 
 async def record(

@@ -1,0 +1,43 @@
+"""How many simulated requests a second: `python tests/benchmarks/simulation_speed.py`."""
+
+import asyncio
+import time
+
+from cachepool_lib import AsyncCache, lab
+
+
+def requests_per_second() -> dict[str, float]:
+    """Replay and twin on ten minutes of traffic, in requests per real second.
+
+    A replayed request has three timers: its arrival, a time limit, and the query or a pause that
+    takes its place.
+    """
+    traffic = lab.traffic()
+    database = lab.Database(0.02)
+
+    def make() -> lab.simulation.PageFunction:
+        cache = AsyncCache(60, maxsize=1000, clock=lab.clock)
+
+        async def page(user_id: int) -> object:
+            async with asyncio.timeout(1):
+                queries = database.queries
+                value = await cache.get_or_load(user_id, lambda: database.page(user_id))
+                if database.queries == queries:
+                    await asyncio.sleep(0.001)
+                return value
+
+        return page
+
+    speeds = {}
+    begun = time.perf_counter()
+    lab.replay(make, traffic, database=database)
+    speeds["replay"] = len(traffic) / (time.perf_counter() - begun)
+    begun = time.perf_counter()
+    lab.twin(traffic, ttl=60, maxsize=1000)
+    speeds["twin"] = len(traffic) / (time.perf_counter() - begun)
+    return speeds
+
+
+if __name__ == "__main__":
+    for name, speed in requests_per_second().items():
+        print(f"{name}: {speed:,.0f} requests a second")
