@@ -18,12 +18,6 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_collection_finish() -> None:
-    """What is imported by now stays: the collection after every test need not look at it."""
-    gc.collect()
-    gc.freeze()
-
-
 class _Complaints(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
