@@ -1,4 +1,4 @@
-"""What the tests of AsyncCache share: a clock to move, loads to end by hand, an eye on leftovers."""
+"""What the tests of AsyncCache share: a clock to move, loads to end by hand, no leftovers."""
 
 import asyncio
 import gc

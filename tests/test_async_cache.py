@@ -443,7 +443,7 @@ async def test_every_answer_is_counted_once(cache: AsyncCache, clock: ManualCloc
 async def test_failed_and_cancelled_loads_are_counted(
     cache: AsyncCache, clock: ManualClock
 ) -> None:
-    """Loads that gave a value and loads that raised, with their seconds; a cancelled one is none."""
+    """Loads that gave a value or raised are counted, with their seconds; cancelled ones are not."""
     loads = Loads()
     good = await begin(cache.get_or_load("good", loads))
     clock.now += 2
