@@ -13,7 +13,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input install --quiet -c co
 # A kernel of this environment wins over one of the same name in the home folder.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help lab test run check bench setup constraints FORCE
+.PHONY: help lab test run check bench setup constraints picture FORCE
 help:
 	@sed -n '/^#   make/s/^# //p' Makefile
 
@@ -80,3 +80,12 @@ $(VENV)/.interpreter: FORCE
 constraints:
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url \
 	  --no-annotate --no-header --upgrade -o constraints.txt pyproject.toml
+
+# README's picture: the first one that notebook 01 stores.
+picture: $(VENV)/.lab
+	@mkdir -p docs
+	@$(PY) -c 'import base64, nbformat, sys; \
+	  cells = nbformat.read("notebooks/01-build-a-ttl-cache.ipynb", as_version=4).cells; \
+	  outputs = (output for cell in cells for output in cell.get("outputs", [])); \
+	  png = next(o.data["image/png"] for o in outputs if "image/png" in o.get("data", {})); \
+	  sys.stdout.buffer.write(base64.b64decode(png))' > docs/chart.png

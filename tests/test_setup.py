@@ -1,0 +1,377 @@
+"""What stands around the notebooks: the files that install the course, the README, and `make`."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from base64 import b64decode
+from importlib.metadata import distribution
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+import yaml
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from cachepool_lib.lab import course
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PINS = [
+    Requirement(line)
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+]
+EXTRAS = [Requirement(r) for extra in PROJECT["optional-dependencies"].values() for r in extra]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+
+
+# -- versions ----------------------------------------------------------------------------------
+
+
+def pins(python: str = "", platform: str = "linux") -> dict[str, str]:
+    """The pinned version of each package, for this Python or another one."""
+    environment = dict(default_environment())
+    if python:
+        environment |= {"python_version": python, "python_full_version": f"{python}.9"}
+        environment |= {
+            "sys_platform": platform,
+            "os_name": "nt" if platform == "win32" else "posix",
+        }
+    active = [p for p in PINS if p.marker is None or p.marker.evaluate(environment)]
+    versions = {canonicalize_name(p.name): str(p.specifier).removeprefix("==") for p in active}
+    assert len(versions) == len(active), "a package is pinned twice"
+    return versions
+
+
+def test_constraints_hold_names_and_versions_alone() -> None:
+    """Every line pins one package to one version; no host, path or option is named."""
+    for pin in PINS:
+        assert [s.operator for s in pin.specifier] == ["=="]
+        assert pin.url is None
+        assert not pin.extras
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+@pytest.mark.parametrize("python", PYTHONS)
+def test_constraints_fit_the_ranges_of_pyproject(python: str, platform: str) -> None:
+    """On each Python and system, what pyproject.toml asks for is pinned inside its range."""
+    versions = pins(python, platform)
+    for wanted in EXTRAS:
+        if wanted.marker is None or wanted.marker.evaluate({"sys_platform": platform}):
+            assert wanted.specifier.contains(versions[canonicalize_name(wanted.name)]), wanted
+
+
+def test_everything_installed_for_the_course_is_pinned() -> None:
+    """No package that the course or its tests bring in, however far down, is left to chance."""
+    versions = pins()
+    seen: set[str] = set()
+    todo = [r for r in EXTRAS if r.marker is None or r.marker.evaluate()]
+    while todo:
+        wanted = todo.pop()
+        name = canonicalize_name(wanted.name)
+        for extra in ["", *wanted.extras]:
+            if f"{name}[{extra}]" not in seen:
+                seen.add(f"{name}[{extra}]")
+                installed = distribution(name)
+                assert versions.get(name) == installed.version, name
+                needs = [Requirement(r) for r in installed.requires or []]
+                todo += [
+                    r for r in needs if r.marker is None or r.marker.evaluate({"extra": extra})
+                ]
+
+
+def test_the_library_needs_nothing_but_python() -> None:
+    """`import cachepool_lib` works where no package is installed, and leaves the lab alone."""
+    assert PROJECT["dependencies"] == []
+    code = "import cachepool_lib, sys; sys.exit('cachepool_lib.lab' in sys.modules)"
+    subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, check=True)
+
+
+# -- environment.yml ---------------------------------------------------------------------------
+
+
+def conda_file() -> tuple[list[Requirement], list[str]]:
+    """The conda packages and the lines for pip."""
+    parsed = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    *conda, pip = parsed["dependencies"]
+    return [Requirement(re.sub("^(python)=", r"\1==", line)) for line in conda], pip["pip"]
+
+
+def test_conda_names_nothing_that_pyproject_does_not_bring() -> None:
+    """From conda come Python and pip; all else is this project with the common constraints."""
+    (python, pip), lines = conda_file()
+    assert (python.name, str(pip)) == ("python", "pip")
+    (version,) = python.specifier
+    assert version.version in PYTHONS
+    assert lines == ["-c constraints.txt", "-e .[lab]"]
+
+
+def test_the_pip_part_of_environment_yml_installs(tmp_path: Path) -> None:
+    """As conda does it: the lines in a file in the project's folder, in a new environment.
+
+    A real installation, not `pip install --dry-run`: that one neither builds this project nor
+    notices a package that installs and doesn't import.
+    """
+    project = tmp_path / "project"
+    ignore = shutil.ignore_patterns(".*", "site", "notebooks", "__pycache__")
+    shutil.copytree(ROOT, project, ignore=ignore)
+    (project / "condaenv.txt").write_text("\n".join(conda_file()[1]), encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
+    python = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    subprocess.run([*pip, "-r", "condaenv.txt"], cwd=project, check=True)
+    code = "import cachepool_lib.lab.course as c; print(c.__file__)"
+    found = subprocess.run(
+        [python, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert Path(found.stdout.strip()).is_relative_to(project)
+
+
+# -- README ------------------------------------------------------------------------------------
+
+
+def test_the_map_names_the_notebooks_that_are_there() -> None:
+    """README's table has a line for each notebook, with the title and minutes it gives itself."""
+    rows = re.findall(r"^\| \[(.+)\]\(notebooks/(.+)\) \| (\d+) \| (\d+|–) \|$", README, re.M)
+    told = {path: (title, minutes, exercises) for title, path, minutes, exercises in rows}
+    there = {}
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        header = nbformat.read(path, as_version=4).cells[0].source
+        title = re.search(r"^# (.+)", header, re.M)
+        minutes = re.search(r"(\d+) min(?: · exercises (\d+))?", header)
+        assert title and minutes, f"{path.name}: the first cell gives no title or no minutes"
+        number = path.name[:2]
+        name = title[1] if title[1].startswith(number) else f"{number} {title[1]}"
+        there[path.name] = (name, minutes[1], minutes[2] or "–")
+    assert told == there
+
+
+def test_the_picture_is_one_that_a_notebook_draws() -> None:
+    """README shows a chart just as a notebook stores it; `make picture` takes it out again."""
+    (name,) = re.findall(r"!\[.+\]\((.+\.png)\)", README)
+    stored = [
+        b64decode(output.data["image/png"])
+        for path in (ROOT / "notebooks").glob("*.ipynb")
+        for cell in nbformat.read(path, as_version=4).cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+    assert (ROOT / name).read_bytes() in stored
+
+
+def test_links_lead_somewhere() -> None:
+    """Every file that README points at is there."""
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_table_of_variables_is_complete() -> None:
+    """README names every variable that the course reads, and no other."""
+    code = "".join(p.read_text(encoding="utf-8") for p in ROOT.glob("cachepool_lib/**/*.py"))
+    code = code.replace("CACHEPOOL_{name}_URL", "CACHEPOOL_REDIS_URL CACHEPOOL_DATABASE_URL")
+    names = r"CACHEPOOL_[A-Z_]+[A-Z]"
+    assert set(re.findall(names, README)) == set(re.findall(names, code))
+
+
+# -- make --------------------------------------------------------------------------------------
+
+needs_make = pytest.mark.skipif(
+    os.name == "nt", reason="make is for Unix; README has the other way"
+)
+
+
+def make(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    return subprocess.run(
+        ["make", *arguments], cwd=cwd, env=clean | environment, capture_output=True, text=True
+    )
+
+
+def fake_python(path: Path, body: str) -> str:
+    path.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.fixture
+def tiny_project(tmp_path: Path) -> Path:
+    """The Makefile around a project that installs in a second."""
+    project = tmp_path / "a project"
+    (project / "cachepool_lib").mkdir(parents=True)
+    (project / "cachepool_lib/__init__.py").write_text('"""Nothing."""\n__version__ = "1"\n')
+    shutil.copy(ROOT / "Makefile", project)
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    build = text[text.index("[build-system]") : text.index("[project]")]
+    extras = '[project.optional-dependencies]\nlab = []\ndev = ["six"]\n'
+    named = '[project]\nname = "cachepool_lib"\ndynamic = ["version", "description"]\n'
+    (project / "pyproject.toml").write_text(build + named + extras)
+    (project / "constraints.txt").write_text("six==1.17.0\n")
+    return project
+
+
+@needs_make
+def test_setting_up_is_done_once(tiny_project: Path) -> None:
+    """The second time says and does nothing; new constraints install, a new interpreter rebuilds."""
+    first = make("setup", cwd=tiny_project, PYTHON=sys.executable)
+    assert first.returncode == 0, first.stderr
+    assert "Setting up" in first.stdout
+    assert make("setup", cwd=tiny_project).stdout == ""
+    assert make("setup", cwd=tiny_project, PYTHON=sys.executable).stdout == ""
+    os.utime(tiny_project / "constraints.txt")
+    assert "Setting up" in make("setup", cwd=tiny_project).stdout
+    (tiny_project / ".venv/.interpreter").write_text("another")
+    assert "Making .venv" in make("setup", cwd=tiny_project, PYTHON=sys.executable).stdout
+
+
+@needs_make
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("echo 3.10", "needs Python 3.11 or newer; {python} is Python 3.10"),
+        ("exit 1", "needs Python 3.11 or newer; {python} does not run"),
+        ('case "$2" in *ensurepip*) exit 1;; *) echo 3.12;; esac', "apt install python3.12-venv"),
+    ],
+    ids=["too old", "does not run", "no ensurepip"],
+)
+def test_a_python_that_will_not_do_is_named(tiny_project: Path, body: str, message: str) -> None:
+    """Too old, broken, or without venv: two lines say which, and what to do."""
+    python = fake_python(tiny_project.parent / "python", body)
+    result = make("setup", cwd=tiny_project, PYTHON=python)
+    assert result.returncode != 0
+    assert message.format(python=python) in result.stderr
+    assert len(result.stderr.splitlines()) <= 3
+    assert not (tiny_project / ".venv").exists()
+
+
+def read_once_it_listens(url: str) -> str:
+    """The page at *url*; Jupyter prints its address a moment before it listens."""
+    until = time.monotonic() + 20
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=20) as answer:
+                return str(answer.read().decode())
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, ConnectionRefusedError) or time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
+@needs_make
+def test_lab_prints_its_address_where_there_is_no_browser() -> None:
+    """It leads to the first notebook, listens on loopback alone, and asks about no news."""
+    display = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    environment = {k: v for k, v in os.environ.items() if k not in display}
+    lab = subprocess.Popen(
+        ["make", "-o", ".venv/.lab", "lab", f"PY={sys.executable}"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert lab.stdout
+    try:
+        url = next(line.strip() for line in lab.stdout if line.strip().startswith("http"))
+        assert "/lab/tree/notebooks/00-start-here.ipynb?token=" in url
+        page = read_once_it_listens(url)
+        config = json.loads(page.split('type="application/json">')[1].split("</script>")[0])
+        assert config["news"] == {"disabled": True}
+        children = psutil.Process(lab.pid).children(recursive=True)
+        sockets = [c for p in children for c in p.net_connections() if c.status == "LISTEN"]
+        assert {c.laddr.ip for c in sockets} == {"127.0.0.1"}
+    finally:
+        os.killpg(lab.pid, signal.SIGTERM)
+        lab.communicate(timeout=20)
+
+
+# -- python -m cachepool_lib.lab.course --------------------------------------------------------
+
+
+def write_notebook(path: Path, *cells: str) -> None:
+    v4 = nbformat.v4
+    notebook = v4.new_notebook(cells=[v4.new_markdown_cell("# Title\n\nNext: [two](02-two.ipynb)")])
+    notebook.cells += [v4.new_code_cell(cell) for cell in cells]
+    notebook.metadata["kernelspec"] = {"name": "no-such-kernel", "display_name": "x"}
+    nbformat.write(notebook, path)
+
+
+CHART = """
+from base64 import b64decode
+from IPython.display import display
+png = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAA"
+    "C0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+)
+display({"image/png": b64decode(png), "text/plain": "hits < misses"}, raw=True)
+"""
+
+
+def test_the_course_runs_and_says_how_it_went(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each notebook is executed in this Python and published; a failing cell is named."""
+    notebooks, site = tmp_path / "notebooks", tmp_path / "site"
+    notebooks.mkdir()
+    write_notebook(notebooks / "01-one.ipynb", "import sys; print(sys.executable)", CHART)
+    write_notebook(notebooks / "02-two.ipynb", "1 + 1", "assert False, 'oh'", "2 + 2")
+    before = {p: p.read_bytes() for p in notebooks.iterdir()}
+
+    assert course.main(notebooks, site) == 1
+
+    out = capsys.readouterr().out
+    assert "\r" not in out, "what is not a terminal gets no redrawn line"
+    lines = out.split("\n\n")[1].splitlines()
+    assert re.fullmatch(r"01-one: \d+\.\d s, 2 cells, no servers", lines[0])
+    assert re.fullmatch(r"02-two: \d+\.\d s, 2 cells, no servers", lines[1])
+    assert lines[2].strip() == "FAILED in cell 2: AssertionError: oh"
+    assert {p: p.read_bytes() for p in notebooks.iterdir()} == before
+
+    page = (site / "01-one.html").read_text(encoding="utf-8")
+    assert sys.executable in page
+    assert 'alt="hits &lt; misses"' in page
+    assert 'href="02-two.html"' in page
+    assert "AssertionError" in (site / "02-two.html").read_text(encoding="utf-8")
+    assert "default-src 'none'" in page, "a browser refuses what would come from elsewhere"
+    assert "<script" not in page
+    assert not re.findall(r'<(?:link|img|iframe)[^>]+(?:src|href)="(?!data:)', page)
+
+
+def test_a_terminal_gets_a_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Drawn over itself until the last cell; a dumb terminal gets a line instead."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    course.progress("01-one", 15, 30)
+    assert capsys.readouterr().out == f"\r{'01-one':<28} [{'#' * 15}{'.' * 15}] 15/30 cells"
+    monkeypatch.setenv("TERM", "dumb")
+    course.progress("01-one", 0, 30)
+    assert capsys.readouterr().out == "01-one: running 30 cells\n"
+
+
+def test_the_servers_are_those_that_the_notebook_named() -> None:
+    """A notebook's line repeats what its server cell answered, less the time it took."""
+    cell = nbformat.v4.new_code_cell("services = await lab.services()\nservices")
+    text = "Valkey 9.1 and PostgreSQL 18.6: embedded, ready in 0.50 s (no engine)"
+    cell.outputs = [nbformat.v4.new_output("execute_result", {"text/plain": text})]
+    assert course.servers([cell]) == "Valkey 9.1 and PostgreSQL 18.6: embedded"
+
+
+def test_without_notebooks_the_course_says_where_it_looked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Started in another folder, it names that folder and fails."""
+    assert course.main(tmp_path, tmp_path / "site") == 2
+    assert str(tmp_path) in capsys.readouterr().out
