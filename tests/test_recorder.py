@@ -23,7 +23,7 @@ async def wait(): await asyncio.sleep(60)
 # What happens in a cell: what the last cell says of it.
 FAULTS = {
     # tasks
-    "task = asyncio.create_task(wait())": "- still running: wait, line 4",
+    "task = asyncio.create_task(wait())": "- still running: wait (line 4)",
     "task.cancel();": None,
     "kept = asyncio.create_task(fail())": "- exception never retrieved: ValueError('boom')",
     "asyncio.create_task(fail()); await asyncio.sleep(0)": (
@@ -45,7 +45,7 @@ FAULTS = {
     "with warnings.catch_warnings(action='ignore'): warnings.warn('silenced')": None,
     # the same in simulated time
     "async def leave(): asyncio.create_task(wait())\nlab.simulate(leave())": (
-        "- still running: wait, line 4"
+        "- still running: wait (line 4)"
     ),
     "async def lose(): asyncio.create_task(fail()); await asyncio.sleep(1)\nlab.simulate(lose())": (
         "- Task exception was never retrieved: ValueError('boom')"

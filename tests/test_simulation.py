@@ -137,7 +137,7 @@ def test_a_deadlock_is_an_error_that_names_who_waits() -> None:
     async def main() -> None:
         await asyncio.gather(reader(), reader())
 
-    with pytest.raises(RuntimeError, match=r"Deadlock.*main.*reader, line \d+ \(2 times\)"):
+    with pytest.raises(RuntimeError, match=r": main \(line \d+\), 2 × reader \(line \d+\)"):
         lab.simulate(main())
 
 
@@ -161,6 +161,15 @@ def test_threads_of_asyncio_run_in_place() -> None:
         return await asyncio.to_thread(sum, [1, 2]), lab.clock()
 
     assert lab.simulate(main()) == (3, 0)
+
+
+def test_real_servers_are_out_of_reach() -> None:
+    """A connection from simulated time fails, and the error says why."""
+    with pytest.raises(NotImplementedError) as raised:
+        lab.simulate(asyncio.open_connection("127.0.0.1", 9))
+    assert raised.value.__notes__ == [
+        "Simulated time knows no sockets: await real servers outside it."
+    ]
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["awaiting", "never awaiting"])
@@ -278,7 +287,7 @@ async def test_real_runs_are_recorded_alike() -> None:
 
 
 def test_a_page_may_be_any_function_of_the_user_id() -> None:
-    """An async function, a lambda, or one made inside the simulation by a maker without arguments."""
+    """An async function, a lambda, or what a maker without arguments makes in the simulation."""
     database = lab.Database()
     pages = [database.page, lambda user_id: database.page(user_id), lambda: database.page]
     for page in pages:

@@ -29,9 +29,9 @@ _QUIET = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, Resource
 def describe(task: asyncio.Task[Any]) -> str:
     """The name of the function that *task* runs, and the line where it waits."""
     coroutine: Any = task.get_coro()
-    name = getattr(coroutine, "__qualname__", task.get_name())
+    name = getattr(coroutine, "__qualname__", task.get_name()).rpartition("<locals>.")[2]
     stack = task.get_stack(limit=1)
-    return f"{name}, line {stack[-1].f_lineno}" if stack else str(name)
+    return f"{name} (line {stack[-1].f_lineno})" if stack else name
 
 
 def _note(text: str) -> None:

@@ -76,7 +76,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 def _names(loop: asyncio.AbstractEventLoop) -> str:
     tasks = [task for task in asyncio.all_tasks(loop) if not task.done()]
     counts = Counter(recorder.describe(task) for task in tasks)
-    return ", ".join(f"{name} ({n} times)" if n > 1 else name for name, n in sorted(counts.items()))
+    return ", ".join(f"{n} × {name}" if n > 1 else name for name, n in sorted(counts.items()))
 
 
 _running = threading.Lock()
@@ -102,19 +102,19 @@ def simulate(coroutine: Coroutine[Any, Any, T]) -> T:
 
     def run() -> None:
         started.set()
+        loop = SimulatedLoop()
+        loop.set_exception_handler(recorder.loop_exception)
         try:
-            with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
-                loop = runner.get_loop()
-                assert isinstance(loop, SimulatedLoop)
-                loop.set_exception_handler(recorder.loop_exception)
-                with _patched_time(loop):
-                    try:
-                        outcome.append(runner.run(coroutine))
-                        recorder.pending(asyncio.all_tasks(loop))
-                    except KeyboardInterrupt:
-                        loop.set_exception_handler(lambda loop, context: None)
-                        raise
+            with _patched_time(loop), asyncio.Runner(loop_factory=lambda: loop) as runner:
+                try:
+                    outcome.append(runner.run(coroutine))
+                    recorder.pending(asyncio.all_tasks(loop))
+                except KeyboardInterrupt:
+                    loop.set_exception_handler(lambda loop, context: None)
+                    raise
         except BaseException as error:
+            if isinstance(error, NotImplementedError):
+                error.add_note("Simulated time knows no sockets: await real servers outside it.")
             failure.append(error)
 
     # A thread of its own, because a notebook's own thread has a running loop already.
