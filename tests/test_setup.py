@@ -222,7 +222,7 @@ def tiny_project(tmp_path: Path) -> Path:
 
 @needs_make
 def test_setting_up_is_done_once(tiny_project: Path) -> None:
-    """The second time says and does nothing; new constraints install, a new interpreter rebuilds."""
+    """The second time does nothing; new constraints install, another interpreter rebuilds."""
     first = make("setup", cwd=tiny_project, PYTHON=sys.executable)
     assert first.returncode == 0, first.stderr
     assert "Setting up" in first.stdout
