@@ -68,5 +68,5 @@ async def nothing_left() -> AsyncIterator[None]:
     pending = [task for task in asyncio.all_tasks() if "TestRunner" not in repr(task)]
     gc.collect()
     loop.set_exception_handler(handler)
-    assert not pending
-    assert not complaints
+    assert not pending, pending
+    assert not complaints, complaints
