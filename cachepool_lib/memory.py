@@ -34,7 +34,7 @@ class _Flight:
         self.background = background  # it belongs to no waiter: nobody's leaving ends it
         self.loop = asyncio.get_running_loop()
         self.task: asyncio.Task[Any] | None = None
-        self.waiters: set[asyncio.Future[Any]] = set()
+        self.waiters: dict[asyncio.Future[Any], None] = {}  # a set would wake them in any order
 
     def cancel(self) -> None:
         if self.task is not None and not self.loop.is_closed():
@@ -324,11 +324,11 @@ class AsyncCache:
     async def _wait(self, key: Hashable, flight: _Flight) -> Any:
         """Wait for *flight*. If this is the last to leave before it lands, it is cancelled."""
         waiter = flight.loop.create_future()
-        flight.waiters.add(waiter)
+        flight.waiters[waiter] = None
         try:
             return await waiter
         finally:
-            flight.waiters.discard(waiter)
+            flight.waiters.pop(waiter, None)
             if not (flight.waiters or flight.background or _is_done(flight)):
                 # First out of the table, then cancelled: whoever comes now must not join it.
                 if self._flights.get(key) is flight:

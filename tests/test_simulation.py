@@ -337,6 +337,23 @@ def test_a_replay_is_the_same_everywhere() -> None:
     )
 
 
+def test_who_shares_a_load_is_answered_in_order_of_arrival() -> None:
+    """Fifty callers wait for one load, and go on in the order in which they came."""
+    answered: list[int] = []
+
+    async def main() -> None:
+        cache = AsyncCache(60, clock=lab.clock)
+
+        async def caller(number: int) -> None:
+            await cache.get_or_load("page", lambda: asyncio.sleep(1))
+            answered.append(number)
+
+        await asyncio.gather(*(caller(number) for number in range(50)))
+
+    lab.simulate(main())
+    assert answered == list(range(50))
+
+
 def test_theory_is_near_the_measured_hit_rate() -> None:
     """λT/(1+λT), weighed by popularity, is what a cache with room for all comes close to."""
     traffic = lab.traffic(seconds=600)

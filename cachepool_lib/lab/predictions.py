@@ -26,10 +26,12 @@ class Prediction:
         return "your guess" if self.answered else "a common first guess"
 
     def show(self, answer: Answer | None) -> str:
-        """*answer* with its unit, in three significant digits."""
+        """*answer* with its unit; what is no whole number in three significant digits."""
         if answer is None:
             return "none"
-        text = answer if isinstance(answer, str) else f"{float(f'{answer:.3g}'):,.10g}"
+        text = str(answer)
+        if not isinstance(answer, str):
+            text = f"{answer if float(answer).is_integer() else float(f'{answer:.3g}'):,.10g}"
         return f"{text} {self.unit}".rstrip()
 
     def __repr__(self) -> str:
