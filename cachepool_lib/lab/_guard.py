@@ -66,12 +66,13 @@ def reason(error: BaseException) -> str:
     """The errors of clients are towers of errors: what the lowest one says, in one line."""
     if isinstance(error, ValueError):
         return "that is no address"  # and what the error says may have the password in it
-    while not isinstance(error, TimeoutError) and (below := error.__cause__ or error.__context__):
-        error = below
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    said = getattr(error, "strerror", None) or getattr(error, "explanation", None) or str(error)
-    return str(said).partition("\n")[0].rstrip(".")[:150] or type(error).__name__
+    said = getattr(error, "explanation", None)  # Docker's own words
+    while not said and not isinstance(error, TimeoutError):
+        if (below := error.__cause__ or error.__context__) is None:
+            said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        else:
+            error = below
+    return str(said or "no answer in time").partition("\n")[0].rstrip(".")[:120]
 
 
 # -- the folder and its lock ------------------------------------------------------------------
