@@ -18,7 +18,9 @@ import asyncpg
 import psutil
 import pytest
 from jupyter_client.manager import KernelManager
-from lab_user import (
+from redis import Redis
+
+from tests.lab_user import (
     USER,
     WAIT,
     containers,
@@ -31,7 +33,6 @@ from lab_user import (
     servers,
     users,
 )
-from redis import Redis
 
 PROVIDERS = ["embedded", "docker"] if docker() else ["embedded"]
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="what is promised to root alone")

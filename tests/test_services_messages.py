@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab_user import USER, containers, docker, environment, eventually, guards, left, users
-from test_services import WAIT, ask, at, kernels
+
+from tests.lab_user import USER, containers, docker, environment, eventually, guards, left, users
+from tests.test_services import WAIT, ask, at, kernels
 
 
 @pytest.fixture
