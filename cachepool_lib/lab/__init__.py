@@ -10,6 +10,7 @@ from typing import Any
 from . import recorder
 from .contract import also_broken, check, exam
 from .exercises import exercise
+from .experiments import entries_over_time, hit_rates_by_ttl, lanes, update_during_load
 from .policies import POLICIES, hit_rates
 from .predictions import Prediction, guesses, predict, result
 from .recorder import nothing_left
@@ -29,7 +30,7 @@ from .simulation import (
     twin,
     wall,
 )
-from .traffic import TRACES, Traffic, crowd, trace, traffic
+from .traffic import TRACES, Traffic, crowd, trace, traffic, warmed
 
 __all__ = [
     "POLICIES",
@@ -46,10 +47,13 @@ __all__ = [
     "check",
     "clock",
     "crowd",
+    "entries_over_time",
     "exam",
     "exercise",
     "guesses",
     "hit_rates",
+    "hit_rates_by_ttl",
+    "lanes",
     "nothing_left",
     "predict",
     "record",
@@ -63,7 +67,9 @@ __all__ = [
     "trace",
     "traffic",
     "twin",
+    "update_during_load",
     "wall",
+    "warmed",
 ]
 
 

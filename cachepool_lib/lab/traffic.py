@@ -66,6 +66,12 @@ def crowd(callers: int, key: int = 0, at: float = 0.0) -> Traffic:
     return Traffic([at] * callers, [key] * callers)
 
 
+def warmed(traffic: Traffic, pages: int) -> Traffic:
+    """*traffic* after one visit to each of the first *pages* pages, all at second 0."""
+    times = [0.0] * pages + list(traffic.times)
+    return Traffic(times, [*range(pages), *traffic.keys], traffic.popularity)
+
+
 def zipf(universe: int, skew: float = 1.0) -> list[float]:
     """The share of each of *universe* keys when key k weighs 1 / (k + 1)**skew."""
     weights = [1 / rank**skew for rank in range(1, universe + 1)]

@@ -1,0 +1,115 @@
+"""Experiments that a notebook calls and does not spell out; what they find goes into a chart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .simulation import (
+    Database,
+    PageFunction,
+    Replay,
+    clock,
+    replay,
+    simulate,
+    theory_hit_rate,
+    twin,
+)
+from .traffic import Traffic
+
+if TYPE_CHECKING:  # charts bring matplotlib, which is slow to import
+    from .charts import Lane, Step
+
+
+def entries_over_time(
+    caches: Mapping[str, Any],
+    page_from: Callable[[Any, Database], PageFunction],
+    traffic: Traffic,
+    *,
+    database: Database,
+) -> dict[str, list[tuple[float, int]]]:
+    """Replay *traffic* with each cache and return (seconds, entries in it) at every request.
+
+    A cache keeps its entries in `entries`, as the classes of notebook 01 do.
+    """
+
+    def watch(cache: Any) -> list[tuple[float, int]]:
+        held: list[tuple[float, int]] = []
+        page = page_from(cache, database)
+
+        async def watched(user_id: int) -> Any:
+            held.append((clock(), len(cache.entries)))
+            return await page(user_id)
+
+        replay(watched, traffic, database=database)
+        return held
+
+    return {name: watch(cache) for name, cache in caches.items()}
+
+
+def hit_rates_by_ttl(
+    traffic: Traffic, ttls: Iterable[float]
+) -> tuple[dict[float, float], dict[float, float]]:
+    """The hit rate at each of *ttls* (seconds), measured, and what theory says from 1 s on.
+
+    Measured with room for all pages. For charts.hit_rate_by_ttl().
+    """
+    measured = {ttl: twin(traffic, ttl=ttl, maxsize=None).hit_rate for ttl in ttls}
+    steps = 24  # of the line
+    longest = max(measured)
+    line = [longest ** (step / steps) for step in range(steps + 1)]
+    return measured, {ttl: theory_hit_rate(traffic, ttl) for ttl in line}
+
+
+def lanes(run: Replay) -> list[Lane]:
+    """One lane for each request of a replay, for charts.swimlane()."""
+    from .charts import Lane
+
+    loads: dict[int | None, list[tuple[float, float, Any]]] = {}
+    for load in run.loads:
+        loads.setdefault(load.request, []).append((load.start, load.end, "load"))
+    ends: dict[str, Any] = {"cancelled": "left", "failed": "lost"}
+    return [
+        Lane(
+            f"visitor {number + 1}",
+            [(at, at + seconds, "wait"), *loads.get(number, [])],
+            ends.get(outcome, "page"),
+        )
+        for number, (at, seconds, outcome) in enumerate(
+            zip(run.at, run.seconds, run.outcomes, strict=True)
+        )
+    ]
+
+
+def update_during_load(cache: Any) -> list[Step]:
+    """Update a row and delete its key while a visit is loading it; return what happened in order.
+
+    The visit has read the row already, but its page is not stored yet. The last step is what the
+    next visitor sees.
+    """
+    from .charts import Step
+
+    row, steps = ["old"], []
+
+    async def load() -> str:
+        page = row[0]
+        steps.append(Step("loader", f"reads {page}"))
+        await asyncio.sleep(0.02)
+        return page
+
+    async def run() -> None:
+        visit = asyncio.create_task(cache.get_or_load(1, load))
+        await asyncio.sleep(0.01)
+        row[0] = "new"
+        steps.append(Step("writer", "updates the row"))
+        await cache.delete(1)
+        steps.append(Step("writer", "deletes the key"))
+        await visit
+        stored = await cache.get(1)
+        text = "stores nothing" if stored is None else f"stores {stored}"
+        steps.append(Step("loader", text, wrong=stored == "old"))
+        steps.append(Step("reader", f"sees {await cache.get_or_load(1, load)}"))
+
+    simulate(run())
+    return steps
