@@ -11,6 +11,8 @@ from nbclient import NotebookClient
 
 from cachepool_lib.lab.course import ThisPython
 
+pytestmark = pytest.mark.xdist_group("recorder")  # one kernel for all
+
 LAST = "await lab.nothing_left()"
 CLEAN = "Nothing is left: no task, no unseen exception, no warning, nothing borrowed.\n"
 BEGIN = """\

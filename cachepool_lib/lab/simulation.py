@@ -17,15 +17,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from inspect import iscoroutine, signature
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from cachepool_lib._store import Store
 
 from . import recorder
 from .traffic import Traffic
-
-if TYPE_CHECKING:
-    from .charts import Lane
 
 T = TypeVar("T")
 
@@ -357,22 +354,6 @@ class Replay:
             outcome: self._per_second(at for at, this in rows if this == outcome)
             for outcome in OUTCOMES
         }
-
-    def lanes(self) -> "list[Lane]":
-        """A lane for each request, for charts.swimlane()."""
-        from .charts import Lane
-
-        loads = {load.request: load for load in self.loads}
-        lanes = []
-        for i, (at, seconds, outcome) in enumerate(
-            zip(self.at, self.seconds, self.outcomes, strict=True)
-        ):
-            spans: list[tuple[float, float, Literal["wait", "load"]]] = [(at, at + seconds, "wait")]
-            if i in loads:
-                spans.append((loads[i].start, loads[i].end, "load"))
-            end: dict[str, Literal["left", "lost"]] = {"cancelled": "left", "failed": "lost"}
-            lanes.append(Lane(f"caller {i + 1}", spans, end.get(outcome, "page")))
-        return lanes
 
     def _per_second(self, moments: Iterable[float]) -> list[int]:
         counts = Counter(int(moment) for moment in moments)
