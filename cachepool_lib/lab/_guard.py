@@ -40,6 +40,10 @@ class DeadAddress(Unavailable):
     """An address was given, and nobody answers there."""
 
 
+class Died(Unavailable):
+    """A server of ours ended while it was starting: its port may have been taken meanwhile."""
+
+
 @dataclass
 class Pair:
     """A Redis and a PostgreSQL, with the address and the rights to make databases in them."""
@@ -162,8 +166,10 @@ async def started(name: str, url: str, pair: Pair) -> str:
             async with asyncio.timeout_at(deadline):
                 return await PINGS[name](url)
         except Exception as error:
-            if pair.died.is_set() or asyncio.get_running_loop().time() >= deadline:
-                raise Unavailable(f"the server at {place(url)} stopped: {reason(error)}") from error
+            if pair.died.is_set():
+                raise Died(f"the server for {place(url)} stopped at once") from error
+            if asyncio.get_running_loop().time() >= deadline:
+                raise Unavailable(f"no server at {place(url)}: {reason(error)}") from error
         await asyncio.sleep(0.02)
 
 
@@ -302,11 +308,10 @@ def main() -> None:
     provider, folder = sys.argv[1:]
     if os.fork():
         os._exit(0)  # the guard is nobody's child: no zombie, and Jupyter does not find it
-    try:
-        asyncio.run(guard(provider, Path(folder)))
-    except Unavailable as error:
-        print(json.dumps({"error": str(error), "final": isinstance(error, DeadAddress)}))
-
-
-if __name__ == "__main__":
-    main()
+    for tries_left in (2, 1, 0):
+        try:
+            return asyncio.run(guard(provider, Path(folder)))
+        except Unavailable as error:
+            if not isinstance(error, Died) or not tries_left:
+                final = isinstance(error, DeadAddress)
+                return print(json.dumps({"error": str(error), "final": final}))

@@ -202,20 +202,10 @@ def _greet(folder: Path) -> dict[str, str]:
         return {"error": f"the servers' guard does not answer: {error}"}
 
 
-# The guard needs nothing of the lab: without its __init__ and all that it imports it starts sooner.
-_BOOT = """
-import sys, types
-for name, path in ("cachepool_lib", sys.argv[1]), ("cachepool_lib.lab", sys.argv.pop(1)):
-    sys.modules[name] = types.ModuleType(name)
-    sys.modules[name].__path__ = [path]
-from cachepool_lib.lab._guard import main
-main()
-"""
-
-
 def _start_guard(provider: str, folder: Path) -> None:
     """Start a guard and wait until its servers answer. Raises Unavailable."""
-    command = [sys.executable, "-P", "-c", _BOOT, str(Path(__file__).parent), provider, str(folder)]
+    code = "from cachepool_lib.lab._guard import main; main()"
+    command = [sys.executable, "-P", "-c", code, provider, str(folder)]
     with open(folder / "log", "w") as log:
         answer = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
