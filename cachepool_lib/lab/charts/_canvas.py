@@ -120,10 +120,12 @@ def canvas(
     figure = Figure(figsize=(8, height), layout="constrained")
     pixel = 1 / (height * 100)
     layout: Any = figure.get_layout_engine()
-    layout.set(rect=(0.005, 0, 0.985, 1 - _HEADER * pixel))
+    layout.set(rect=(0.005, 0, 0.985, 1 - _HEADER * pixel), wspace=0.08)
     head = figure.text(0.012, 1 - 7 * pixel, title, va="top", size=14, weight="bold")
-    if (width := head.get_window_extent().width) > 775:  # a long name in it
-        head.set_fontsize(14 * 775 / width)
+    size = 14.0
+    while head.get_window_extent().width > 775:  # a long name in it
+        size -= 0.5
+        head.set_fontsize(size)
     figure.text(0.012, 1 - 31 * pixel, f"{source}: {what}", va="top", color=QUIET)
     grid = figure.subplots(rows, columns, sharex=rows > 1, sharey=columns > 1, squeeze=False)
     return figure, list(grid.flat)

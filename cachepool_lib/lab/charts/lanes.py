@@ -142,7 +142,7 @@ def race(steps: Sequence[Step], *, source: Source = "simulated") -> Chart:
     """Draw who did what in which order, a lane for each of them."""
     if not steps:
         raise ValueError("steps is empty: nothing to draw")
-    title = f"{len(steps)} steps, and none comes too late"
+    title = f"{_count(len(steps), 'step')}, and none comes too late"
     if wrong := [(i, step) for i, step in enumerate(steps, 1) if step.wrong]:
         i, step = wrong[0]
         title = f"Step {i} comes too late: the {step.lane} {step.text}"

@@ -65,7 +65,8 @@ def popularity(visits: Sequence[int], *, source: Source = "simulated") -> Chart:
     named_rows(ax, ["pages", "visits"])
     ax.set(xlim=(0, 1), ylim=(1.75, -0.22))
     ax.xaxis.tick_top()
-    ax.set_xticks(above[1:], [percent(share) for share in above[1:]])
+    ticks = sorted(set(above[1:]))
+    ax.set_xticks(ticks, [percent(share) for share in ticks])
     ax.spines[:].set_visible(False)
     text = ", ".join(f"{name} {percent(share)}" for name, share in zip(names, shares, strict=True))
     return finished(figure, f"share of visits by pages, {source}: {text}")
@@ -93,7 +94,7 @@ def hit_rate_by_ttl(
         title += f"; {number(ttls[-2])} to {duration(ttls[-1])} adds {points} points"
     what = "share of pages answered from the cache, by how long it remembers"
     figure, [ax] = canvas(title, what, source)
-    ax.set(xscale="log", xlim=(ttls[0] / 14, ttls[-1] * 1.4), ylim=(-0.04, 1.08))
+    ax.set(xscale="log", xlim=(ttls[0] / 25, ttls[-1] * 1.4), ylim=(-0.04, 1.08))
     ax.set(xlabel="ttl (seconds, log scale)", ylabel="hit rate")
     ax.set_xticks(ttls, [number(ttl) for ttl in ttls])
     ax.xaxis.set_minor_locator(NullLocator())
@@ -153,6 +154,9 @@ def hit_rate_by_capacity(
     lines = {name: numbers(f"hit rate of {name}", rates, 0, 1) for name, rates in hit_rates.items()}
     if not lines:
         raise ValueError("hit_rates is empty: nothing to draw")
+    for name, rates in lines.items():
+        if len(rates) != len(rooms):
+            raise ValueError(f"{name} has {len(rates)} hit rates for {len(rooms)} capacities")
     at_mark = {name: rates[here] for name, rates in lines.items()}
     ours = "S3-FIFO" if "S3-FIFO" in lines else max(at_mark, key=lambda name: at_mark[name])
     share = f"{number(100 * mark)} %"

@@ -98,6 +98,7 @@ def loads_per_second(
     for ax, (name, values) in zip(axes, counts.items(), strict=True):
         ax.stairs(values, range(len(values) + 1), fill=True, color=LOAD)
         ax.set(title=name, xlim=(0, len(values)), xlabel="time (seconds)")
+        ax.locator_params("x", nbins=5)
         at = (values.index(peaks[name]) + 0.5, peaks[name])
         ax.plot(*at, "o", color=INK, markersize=6)
         note(ax, number(peaks[name]), at, (0, 5), ha="center", size=15, weight="bold")
@@ -147,6 +148,7 @@ def outcomes_over_time(
         ax.text(middle, 1.12 * top, words, ha="center", va="center", weight="bold", color=FAILED)
         _stack(ax, layer, top)
         ax.set(title=name, xlim=(0, len(layer["fresh"])), xlabel="time (seconds)")
+        ax.locator_params("x", nbins=5)
     if told := guessed(guess):
         level = told.value * pages[0] / (end - start)
         margin_labels(axes[-1], guess_across(axes, told._replace(value=level)))

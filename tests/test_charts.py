@@ -1,0 +1,465 @@
+"""Every chart states what its data shows, is readable, and has one line of text to compare."""
+
+import math
+import subprocess
+import sys
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import combinations
+from typing import Any
+
+import matplotlib.style
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.font_manager import findfont
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from cachepool_lib.lab import charts
+from cachepool_lib.lab.charts import Chart, Lane, Step, _canvas
+
+
+@dataclass
+class Guess:
+    guess: float | str | None
+    unit: str = ""
+    answered: bool = True
+    name: str = ""
+    result: float | str | None = None
+
+
+def five(lost: bool) -> list[Lane]:
+    ends = ["page", "page", "left", "page", "page"]
+    if lost:
+        ends = ["lost", "lost", "left", "lost", "lost"]
+    stop = 0.03 if lost else 0.05
+    lanes = []
+    for i, end in enumerate(ends):
+        spans = [(i * 0.002, 0.03 if end == "left" else stop, "wait")]
+        lanes.append(Lane(f"caller {i + 1}", spans + [(0, stop, "load")] * (i == 0), end))
+    return lanes
+
+
+def fifty(flights: bool) -> list[Lane]:
+    waits = [(i * 0.0002, 0.02 if flights else 0.02 + i * 0.0002) for i in range(50)]
+    loads = waits[:1] if flights else waits
+    return [
+        Lane(f"caller {i + 1}", [(*span, kind) for kind, all_ in (("wait", waits), ("load", loads))
+                                 for span in all_[i : i + 1]])
+        for i in range(50)
+    ]  # fmt: skip
+
+
+def outage(stale: bool) -> dict[str, list[int]]:
+    gone = [0] * 60 + [min(90, 10 + 2 * i) for i in range(60)] + [0] * 60
+    fresh = [100 - n for n in gone]
+    rest = [n // 12 if stale else n for n in gone]
+    kept = [n - bad for n, bad in zip(gone, rest, strict=True)]
+    return {"hit": fresh, "miss": [0] * 180, "stale": kept, "failed": rest}
+
+
+TTLS = {1: 0.30, 10: 0.53, 60: 0.71, 300: 0.85, 600: 0.90}
+THEORY = {1: 0.30, 3: 0.41, 10: 0.53, 30: 0.64, 60: 0.71, 300: 0.85, 600: 0.90}
+ROOMS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1]
+POLICIES = {
+    "FIFO": [0.16, 0.21, 0.29, 0.35, 0.43, 0.55, 0.66],
+    "LRU": [0.18, 0.24, 0.33, 0.39, 0.47, 0.59, 0.69],
+    "S3-FIFO": [0.29, 0.36, 0.44, 0.50, 0.56, 0.66, 0.74],
+    "foresight": [0.38, 0.45, 0.53, 0.58, 0.65, 0.74, 0.81],
+}
+ENTRIES = {
+    "unbounded": [(t, 15 * t) for t in range(0, 601, 10)],
+    "swept": [(t, min(3900, 30 * t)) for t in range(0, 601, 10)],
+    "bounded": [(t, min(1000, 30 * t)) for t in range(0, 601, 10)],
+}
+LOADS = {"jitter 0": [2, 3] * 30 + [65] + [2] * 59 + [48], "jitter 0.2": [2] * 50 + [19] * 70}
+QUERIES = [0.004 + 0.00001 * i for i in range(100)]
+CACHED = [0.00004] * 97 + [0.004] * 3
+VISITS = [round(6000 / rank) for rank in range(1, 10_001)]
+RACE = [
+    Step("loader", "reads the old page"),
+    Step("writer", "updates the user"),
+    Step("writer", "deletes the page from the cache"),
+    Step("loader", "stores the old page", wrong=True),
+    Step("reader", "gets the old page", wrong=True),
+]
+ANSWERS = [
+    Guess(0.02, result=0.3, name="hit rate at 1 s"),
+    Guess(60, "s", result=7260, name="age when gone"),
+    Guess(1, result=50, name="queries for fifty visitors", answered=False),
+    Guess(50, result=50, name="exactly right"),
+    Guess(0, result=3, name="nothing guessed"),
+    Guess(-5, result=5, name="below nothing"),
+    Guess(1e9, result=2, name="far too much"),
+    Guess(3, result=0, name="nothing came"),
+    Guess("new", result="old", name="next reader sees"),
+    Guess(2, name="not run yet"),
+]
+
+# What takes a guess, and the line of text it ends in without one.
+GUESSING: dict[str, tuple[Callable[..., Chart], str]] = {
+    "before_after": (
+        partial(charts.before_after, QUERIES, CACHED, ["hit"] * 97 + ["miss"] * 3),
+        "page before and after, real: 100 and 100 pages, the median more than 3 times faster",
+    ),
+    "hit_rate_by_ttl": (
+        partial(charts.hit_rate_by_ttl, TTLS, THEORY),
+        "hit rate by ttl, simulated: 1 s 0.30, 10 s 0.53, 60 s 0.71, 300 s 0.85, 600 s 0.90",
+    ),
+    "bar_of_life": (
+        partial(charts.bar_of_life, {"time.time": 7260, "monotonic": 60}, 60),
+        "life of an entry promised 60 s, simulated: time.time 7,260 s, monotonic 60 s",
+    ),
+    "entries_over_time": (
+        partial(charts.entries_over_time, ENTRIES, 1000),
+        "entries at the end, simulated: unbounded 9,000, swept 3,900, bounded 1,000, maxsize 1,000",
+    ),
+    "hit_rate_by_capacity": (
+        partial(charts.hit_rate_by_capacity, ROOMS, POLICIES),
+        "hit rate with room for 1 % of users, simulated: "
+        "FIFO 0.35, LRU 0.39, S3-FIFO 0.50, foresight 0.58",
+    ),
+    "swimlane": (
+        partial(charts.swimlane, {"naive": fifty(False), "single flight": fifty(True)}),
+        "50 callers, simulated: naive 50 loads, single flight 1 load",
+    ),
+    "swimlane, one leaves": (
+        partial(charts.swimlane, {"naive": five(True), "ours": five(False)}),
+        "5 callers, simulated: naive 1 load and 5 without a page, ours 1 load and 1 without a page",
+    ),
+    "loads_per_second": (
+        partial(charts.loads_per_second, LOADS),
+        "peak of loads per second, simulated: jitter 0 65, jitter 0.2 19",
+    ),
+    "outcomes_over_time": (
+        partial(charts.outcomes_over_time, {"off": outage(False), "on": outage(True)}, (60, 120)),
+        "share of pages failed in the outage, simulated: off 0.63, on 0.05",
+    ),
+}
+PLAIN: dict[str, tuple[Callable[..., Chart], str]] = {
+    "popularity": (
+        partial(charts.popularity, VISITS),
+        "share of visits by pages, simulated: "
+        "the busiest 1 % 52 %, the next 9 % 23 %, the other 90 % 24 %",
+    ),
+    "race": (
+        partial(charts.race, RACE),
+        "steps, simulated: 1 loader: reads the old page; 2 writer: updates the user; "
+        "3 writer: deletes the page from the cache; "
+        "4 loader: stores the old page (too late); 5 reader: gets the old page (too late)",
+    ),
+    "guesses": (
+        partial(charts.guesses, ANSWERS),
+        "guess → result, simulated: hit rate at 1 s 0.02 → 0.3; age when gone 60 → 7,260 s; "
+        "queries for fifty visitors 1 → 50; exactly right 50 → 50; nothing guessed 0 → 3; "
+        "below nothing −5 → 5; far too much 1e+09 → 2; nothing came 3 → 0; "
+        "next reader sees new → old",
+    ),
+}
+ALL = GUESSING | PLAIN
+GUESSES = [0, 0.5, 60, 1e9, math.inf, -3, Guess(7000, "queries", answered=False)]
+
+
+@cache
+def drawn(name: str) -> Chart:
+    """A chart without a guess, drawn once for all tests that only look at it."""
+    return ALL[name][0]()
+
+
+def texts(chart: Chart) -> Iterator[tuple[str, Bbox, Text]]:
+    """All text that is drawn, with its place in pixels."""
+    figure = chart.figure
+    with matplotlib.style.context(_canvas._STYLE):
+        figure.draw_without_rendering()
+    hidden = set()
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+                if not low <= tick.get_loc() <= high:
+                    hidden |= {tick.label1, tick.label2}
+    for text in figure.findobj(Text):
+        if text.get_visible() and text.get_text().strip() and text not in hidden:
+            yield text.get_text(), Text.get_window_extent(text), text
+
+
+def title(chart: Chart) -> str:
+    return chart.figure.texts[0].get_text()
+
+
+def written(chart: Chart) -> str:
+    return " ".join(words.replace("\n", " ") for words, _, _ in texts(chart))
+
+
+def assert_readable(chart: Chart) -> None:
+    places = list(texts(chart))
+    for words, box, text in places:
+        inside = box.x0 >= 0 and box.y0 >= 0
+        inside = inside and box.x1 <= chart.figure.bbox.x1 and box.y1 <= chart.figure.bbox.y1
+        assert inside, f"{words!r} leaves the picture: {box}"
+        assert text.get_fontsize() >= 10, f"{words!r} is too small to read from afar"
+    for (words, box, _), (others, other, _) in combinations(places, 2):
+        both = Bbox.intersection(box, other)
+        if both is not None:
+            assert min(both.width, both.height) < 2, f"{words!r} lies on {others!r}"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_line_of_text_carries_the_figures(name):
+    """The line that notebooks compare has the chart's main figures, and is also its repr."""
+    assert drawn(name).text == ALL[name][1]
+    assert repr(drawn(name)) == drawn(name).text
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_text_is_readable(name):
+    """No text lies on another, leaves the picture or is smaller than 10 points."""
+    assert_readable(drawn(name))
+
+
+@pytest.mark.parametrize("guess", GUESSES, ids=str)
+@pytest.mark.parametrize("name", GUESSING)
+def test_any_guess_is_readable(name, guess):
+    """However far off, a guess is labelled in the picture and in the text, and hides nothing."""
+    chart = GUESSING[name][0](guess=guess)
+    assert_readable(chart)
+    mine = not isinstance(guess, Guess)
+    label = "your guess: " if mine else "a common first guess: "
+    assert label in written(chart)
+    assert chart.text.startswith(GUESSING[name][1] + "; " + label)
+
+
+@pytest.mark.parametrize("guess", [0.4, 1e6], ids=["inside", "outside"])
+@pytest.mark.parametrize("name", GUESSING)
+def test_guess_is_dashed_and_grey(name, guess):
+    """A guess is the one thing that is drawn dashed, and it is grey."""
+
+    def dashed(chart: Chart) -> list[str]:
+        lines = [line for ax in chart.figure.axes for line in ax.lines]
+        boxes = [text.get_bbox_patch() for _, _, text in texts(chart) if text.get_bbox_patch()]
+        found = [line.get_color() for line in lines if line.get_linestyle() == "--"]
+        return found + [_canvas.GUESS for box in boxes if box.get_linestyle() in ("--", "dashed")]
+
+    assert set(dashed(GUESSING[name][0](guess=guess))) == {_canvas.GUESS}
+    assert not dashed(drawn(name))
+
+
+def test_guess_in_words_is_left_out():
+    """No axis can show "a few"; the chart is drawn without it."""
+    chart = charts.hit_rate_by_ttl(TTLS, THEORY, guess=Guess("a few"))
+    assert chart.text == GUESSING["hit_rate_by_ttl"][1]
+    assert "guess" not in written(chart)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_says_simulated_or_real(name):
+    """The line under the title says whether what is drawn was simulated or is real."""
+    draw = ALL[name][0]
+    for source in ("simulated", "real"):
+        chart = draw(source=source)
+        assert chart.figure.texts[1].get_text().startswith(f"{source}: ")
+        assert f", {source}: " in chart.text
+    with pytest.raises(ValueError, match="'made up'"):
+        draw(source="made up")
+
+
+AXES = {
+    "before_after": ("time for one page (milliseconds, log scale)", "before after"),
+    "popularity": ("1 % 10 % 100 %", "pages visits"),
+    "hit_rate_by_ttl": ("ttl (seconds, log scale)", "hit rate"),
+    "bar_of_life": ("age of the entry (seconds)", "time.time monotonic"),
+    "entries_over_time": ("time (minutes)", "entries"),
+    "hit_rate_by_capacity": ("room in the cache (% of users, log scale)", "hit rate"),
+    "swimlane": ("time (milliseconds)", "caller 1 caller 50"),
+    "swimlane, one leaves": ("time (milliseconds)", "caller 1 caller 2 caller 3"),
+    "loads_per_second": ("time (seconds)", "loads per second"),
+    "outcomes_over_time": ("time (seconds)", "pages per second"),
+    "race": ("step, in order of time", "loader writer reader"),
+    "guesses": ("guess ÷ result (log scale)", "hit rate at 1 s age when gone"),
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_axes_are_labelled(name):
+    """Every axis has a label with its unit, or names its rows; nothing needs a legend."""
+    chart = drawn(name)
+    ax = chart.figure.axes[-1]
+    x = ax.get_xlabel() or " ".join(tick.get_text() for tick in ax.get_xticklabels())
+    first = chart.figure.axes[0]
+    y = first.get_ylabel() or " ".join(tick.get_text() for tick in first.get_yticklabels())
+    y = " ".join(y.split())
+    assert AXES[name][0] in " ".join(x.split())
+    assert all(word in y for word in AXES[name][1].split())
+    assert not any(ax.get_legend() for ax in chart.figure.axes)
+
+
+def test_titles_state_the_finding():
+    """A title has the figures that the data shows."""
+    titles = {name: title(drawn(name)) for name in ALL}
+    assert titles == {
+        "before_after": "The median page is 110 times faster, the p99 1.2 times",
+        "hit_rate_by_ttl": "A ttl of 1 s answers 30 % of pages; 300 to 600 s adds 5 points",
+        "bar_of_life": "Promised 60 s, served for 7,260 s",
+        "entries_over_time": "Unbounded keeps 9,000 entries, bounded at most 1,000",
+        "hit_rate_by_capacity": "Room for 1 % of users answers 50 % of pages with S3-FIFO",
+        "swimlane": "50 callers, 50 loads; single flight: 1",
+        "swimlane, one leaves": "1 of 5 callers leaves, 5 without a page; ours: 1",
+        "loads_per_second": "The peak falls from 65 to 19 loads a second",
+        "outcomes_over_time": "While the database is down, 63 % of pages fail, then 5 %",
+        "popularity": "1 % of the pages get 52 % of the visits",
+        "race": "Step 4 comes too late: the loader stores the old page",
+        "guesses": "7 of 8 guesses were more than 3 times off",
+    }
+
+
+@pytest.mark.parametrize(
+    ("chart", "expected"),
+    [
+        (partial(charts.before_after, QUERIES, QUERIES), "The page before and after"),
+        (partial(charts.before_after, CACHED, QUERIES), "The page before and after"),
+        (partial(charts.before_after, QUERIES, [0.0001] * 9 + [1]),
+         "The median page is 45 times faster, the p99 no faster"),
+        (partial(charts.hit_rate_by_ttl, {1: 0.3, 60: 0.7, 300: 0.6}, THEORY),
+         "A ttl of 1 s answers 30 % of pages"),
+        (partial(charts.bar_of_life, {"ours": 60}, 60), "Gone after 60 s, as promised"),
+        (partial(charts.bar_of_life, {"ours": 50}, 60), "Promised 60 s, gone by 50 s"),
+        (partial(charts.entries_over_time, ENTRIES, 500), "Entries in the cache over time"),
+        (partial(charts.entries_over_time, ENTRIES, 10_000), "Entries in the cache over time"),
+        (partial(charts.loads_per_second, {"a": [19], "b": [65]}),
+         "The peak is 19 loads a second"),
+        (partial(charts.loads_per_second, {"a": [0, 0]}), "The peak is 0 loads a second"),
+        (partial(charts.outcomes_over_time, {"on": outage(True), "off": outage(False)}, (60, 120)),
+         "While the database is down, 5 % of pages fail"),
+        (partial(charts.outcomes_over_time, {"on": outage(False)}, (0, 60)),
+         "While the database is down, 0 % of pages fail"),
+        (partial(charts.swimlane, {"ours": five(False)[:2]}), "2 callers, 1 load"),
+        (partial(charts.swimlane, {"ours": fifty(True), "naive": fifty(False)}),
+         "50 callers, 1 load; naive: 50"),
+        (partial(charts.race, [Step("reader", "gets the new page")]),
+         "1 step, and none comes too late"),
+        (partial(charts.guesses, ANSWERS[3:4]), "No guess was more than 3 times off"),
+        (partial(charts.guesses, ANSWERS[8:9]), "No guess was more than 3 times off"),
+        (partial(charts.popularity, [1]), "100 % of the pages get 100 % of the visits"),
+    ],
+)  # fmt: skip
+def test_titles_claim_nothing_that_does_not_hold(chart, expected):
+    """Where the usual finding is not there, the title says what is, or only what is drawn."""
+    shown = chart()
+    assert title(shown) == expected
+    assert_readable(shown)
+
+
+BAD: list[tuple[Callable[[], Any], str]] = [
+    (lambda: charts.before_after([], CACHED), "before is empty"),
+    (lambda: charts.before_after(QUERIES, [0.1, -1.0]), r"after\[1\].*-1.0"),
+    (lambda: charts.before_after(QUERIES, [0.1], ["hit", "hit"]), "1 pages after, but 2 outcomes"),
+    (lambda: charts.popularity([0, 0]), "visits are all 0"),
+    (lambda: charts.popularity([1, -2]), r"visits\[1\].*-2"),
+    (lambda: charts.hit_rate_by_ttl({1: 30}, THEORY), r"hit rate\[0\].*from 0 to 1, not 30"),
+    (lambda: charts.hit_rate_by_ttl({0: 0.3}, THEORY), r"measured ttl\[0\].*not 0"),
+    (lambda: charts.hit_rate_by_ttl(TTLS, {}), "theory ttl is empty"),
+    (lambda: charts.hit_rate_by_ttl(TTLS, THEORY, guess=math.nan), "guess.*not nan"),
+    (lambda: charts.bar_of_life({}, 60), "lives is empty"),
+    (lambda: charts.bar_of_life({"ours": math.inf}, 60), r"lives\[0\].*not inf"),
+    (lambda: charts.entries_over_time({}, 10), "entries is empty"),
+    (lambda: charts.entries_over_time({"ours": [(0, -1)]}, 10), r"ours entries\[0\].*-1"),
+    (lambda: charts.hit_rate_by_capacity(ROOMS, POLICIES, mark=0.03), "mark.*0.03"),
+    (lambda: charts.hit_rate_by_capacity(ROOMS, {}), "hit_rates is empty"),
+    (
+        lambda: charts.hit_rate_by_capacity(ROOMS, {"LRU": [0.5]}),
+        "LRU has 1 hit rates for 7 capacities",
+    ),
+    (lambda: charts.swimlane({"naive": []}), "every panel a lane"),
+    (lambda: charts.swimlane({"naive": [Lane("a", [])]}), "'a' has no span"),
+    (lambda: charts.swimlane({"naive": [Lane("a", [(0, 1, "nap")])]}), "'a'.*'nap'"),
+    (lambda: charts.swimlane({"naive": [Lane("a", [(0, math.inf, "wait")])]}), "'a'.*inf"),
+    (lambda: charts.race([]), "steps is empty"),
+    (lambda: charts.loads_per_second({"a": []}), "loads of a is empty"),
+    (lambda: charts.loads_per_second({"a": [None]}), r"loads of a\[0\].*not None"),
+    (lambda: charts.outcomes_over_time({}, (0, 1)), "runs is empty"),
+    (lambda: charts.outcomes_over_time({"a": {"lost": [1]}}, (0, 1)), "'lost'.*'a'"),
+    (lambda: charts.outcomes_over_time({"a": {"hit": [1], "miss": []}}, (0, 1)), "miss.*a.*empty"),
+    (lambda: charts.outcomes_over_time({"a": {"hit": [1], "miss": [1, 2]}}, (0, 1)), "'a'.*secon"),
+    (lambda: charts.outcomes_over_time({"a": {"hit": [1]}}, (5, 5)), "after 5 s, not at 5 s"),
+    (lambda: charts.guesses(ANSWERS[-1:]), "no guess has a result"),
+]
+
+
+@pytest.mark.parametrize(("draw", "message"), BAD, ids=[message for _, message in BAD])
+def test_bad_input_is_named(draw, message):
+    """What can't be drawn is refused with an error that names the value."""
+    with pytest.raises((ValueError, TypeError), match=message):
+        draw()
+
+
+def test_notebooks_get_picture_and_text():
+    """A chart shows as a PNG of 800 by 320 pixels, and as its line of text."""
+    chart = charts.race(RACE)
+    shown: Mapping[str, str] = chart._repr_mimebundle_()
+    png = b64decode(shown["image/png"])
+    assert png.startswith(b"\x89PNG")
+    assert [int.from_bytes(png[i : i + 4]) for i in (16, 20)] == [800, 320]
+    assert b"Software" not in png
+    assert shown["text/plain"] == chart.text
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_picture_does_not_depend_on_settings(name):
+    """The same bytes every time, whatever the reader has set in matplotlib."""
+    draw = ALL[name][0]
+    png = drawn(name).png()
+    with matplotlib.rc_context({"font.size": 30, "font.family": "serif", "savefig.dpi": 20}):
+        assert draw().png() == png
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_fonts_come_with_matplotlib(name):
+    """No chart needs a font of the machine that draws it."""
+    fonts = {findfont(text.get_fontproperties()) for _, _, text in texts(drawn(name))}
+    assert all(font.startswith(matplotlib.get_data_path()) for font in fonts)
+
+
+def test_long_title_shrinks():
+    """A long name in a title makes it smaller, not wider than the picture."""
+    steps = [Step("loader that everybody waits for", "stores what it read before", wrong=True)]
+    chart = charts.race(steps * 2)
+    head = chart.figure.texts[0]
+    assert head.get_window_extent().width <= 780
+
+
+def test_no_window_is_left_open():
+    """Drawing needs no pyplot, which would keep every figure."""
+    code = "import sys, cachepool_lib.lab.charts; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+MEETING = ["HIT MISS", "LOAD WAIT", "FRESH STALE", "STALE FAILED", "FRESH FAILED", "OURS QUIET"]
+MEETING += ["OURS INK", "LOAD FAILED", "WAIT FAILED", "LOAD GUESS", "FRESH GUESS", "MISS INK"]
+
+
+@pytest.mark.parametrize("pair", MEETING)
+def test_colours_differ_without_red_and_green(pair):
+    """Colours that meet in a chart stay apart for readers with deuteranopia."""
+    one, other = (seen_with_deuteranopia(getattr(_canvas, name)) for name in pair.split())
+    assert math.dist(one, other) > 20  # CIE76: 2.3 is just noticeable
+
+
+def seen_with_deuteranopia(colour: str) -> tuple[float, float, float]:
+    """CIELAB of a colour after the transform of Machado, Oliveira and Fernandes (2009)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    deuteranopia = [
+        (0.367322, 0.860646, -0.227968),
+        (0.280085, 0.672501, 0.047413),
+        (-0.011820, 0.042940, 0.968881),
+    ]
+    to_xyz = [  # of sRGB, over the white of D65
+        (0.4124 / 0.9505, 0.3576 / 0.9505, 0.1805 / 0.9505),
+        (0.2126, 0.7152, 0.0722),
+        (0.0193 / 1.089, 0.1192 / 1.089, 0.9505 / 1.089),
+    ]
+    for matrix in (deuteranopia, to_xyz):
+        linear = [max(0.0, sum(a * b for a, b in zip(row, linear, strict=True))) for row in matrix]
+    x, y, z = (c ** (1 / 3) if c > 0.008856 else 7.787 * c + 16 / 116 for c in linear)
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
