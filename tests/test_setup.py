@@ -151,8 +151,7 @@ def test_the_map_names_the_notebooks_that_are_there() -> None:
         title = re.search(r"^# (.+)", header, re.M)
         minutes = re.search(r"(\d+) min(?: · exercises (\d+))?", header)
         assert title and minutes, f"{path.name}: the first cell gives no title or no minutes"
-        number = path.name[:2]
-        name = title[1] if title[1].startswith(number) else f"{number} {title[1]}"
+        name = f"{path.name[:2]} {re.sub(r'^[0-9 ·]+', '', title[1])}"
         there[path.name] = (name, minutes[1], minutes[2] or "–")
     assert told == there
 
