@@ -132,7 +132,9 @@ def canvas(
 
 
 def finished(figure: Figure, text: str, told: Told | None = None) -> Chart:
-    """Return the chart; its line of text ends with the guess."""
+    """Return the chart, everything in its place; its line of text ends with the guess."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # it would move things a little with every further drawing
     return Chart(figure, f"{text}; {told.label}" if told else text)
 
 
