@@ -243,6 +243,23 @@ def test_servers_that_died_are_replaced(place: Path) -> None:
         assert at(new) != at(old) and ask(new, "SELECT 1") == 1
 
 
+def test_a_port_that_somebody_took_meanwhile(place: Path) -> None:
+    """The free port that was found is taken when the server wants it: it gets another one."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        (place / "sitecustomize.py").write_text(
+            "import socket, sys\n"
+            "class Socket(socket.socket):\n"
+            f"    answers = [('127.0.0.1', {number})]\n"
+            "    def getsockname(self):\n"
+            "        return self.answers.pop() if self.answers else super().getsockname()\n"
+            "if '_guard' in str(sys.orig_argv): socket.socket = Socket\n"
+        )
+        with users(1, environment(place, "embedded", PYTHONPATH=str(place))) as [user]:
+            assert at(user.got["redis"])[1] != number
+            assert ask(user.got["database"], "SELECT 1") == 1
+
+
 # -- Windows ----------------------------------------------------------------------------------
 
 WINDOWS = """

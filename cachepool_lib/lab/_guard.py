@@ -21,6 +21,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,7 @@ from urllib.parse import urlsplit
 if sys.platform != "win32":
     import fcntl
 
-ANSWER_SECONDS = 3.0  # how long a server whose address was given may take to answer
+ANSWER_SECONDS = 3.0  # how long a server may take to answer, once it runs
 
 
 class Unavailable(Exception):
@@ -160,15 +161,16 @@ async def check_given(name: str, url: str) -> None:
 
 async def started(name: str, url: str, pair: Pair) -> str:
     """Product and version of our own server at *url*, once it has started."""
-    deadline = asyncio.get_running_loop().time() + pair.start_seconds
+    deadline = time.monotonic() + pair.start_seconds
     while True:
         try:
-            async with asyncio.timeout_at(deadline):
+            # If our server is dead, somebody else may hold its port, and keep silent.
+            async with asyncio.timeout(ANSWER_SECONDS):
                 return await PINGS[name](url)
         except Exception as error:
             if pair.died.is_set():
                 raise Died(f"the server for {place(url)} stopped at once") from error
-            if asyncio.get_running_loop().time() >= deadline:
+            if time.monotonic() > deadline:
                 raise Unavailable(f"no server at {place(url)}: {reason(error)}") from error
         await asyncio.sleep(0.02)
 
