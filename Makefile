@@ -81,11 +81,11 @@ constraints:
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url \
 	  --no-annotate --no-header --upgrade -o constraints.txt pyproject.toml
 
-# README's picture: the first one that notebook 01 stores.
+# README's picture: hit rate against ttl, as notebook 01 stores it.
 picture: $(VENV)/.lab
 	@mkdir -p docs
 	@$(PY) -c 'import base64, nbformat, sys; \
 	  cells = nbformat.read("notebooks/01-build-a-ttl-cache.ipynb", as_version=4).cells; \
-	  outputs = (output for cell in cells for output in cell.get("outputs", [])); \
-	  png = next(o.data["image/png"] for o in outputs if "image/png" in o.get("data", {})); \
+	  data = [o.data for cell in cells for o in cell.get("outputs", []) if "data" in o]; \
+	  png = next(d["image/png"] for d in data if d["text/plain"].startswith("hit rate by ttl")); \
 	  sys.stdout.buffer.write(base64.b64decode(png))' > docs/chart.png

@@ -298,9 +298,21 @@ def test_lab_prints_its_address_where_there_is_no_browser() -> None:
 # -- python -m cachepool_lib.lab.course --------------------------------------------------------
 
 
+TEXT = """# Title
+
+Next: [two](02-two.ipynb)
+
+<details><summary>Hint</summary>
+
+- folded
+
+</details>
+"""
+
+
 def write_notebook(path: Path, *cells: str) -> None:
     v4 = nbformat.v4
-    notebook = v4.new_notebook(cells=[v4.new_markdown_cell("# Title\n\nNext: [two](02-two.ipynb)")])
+    notebook = v4.new_notebook(cells=[v4.new_markdown_cell(TEXT)])
     notebook.cells += [v4.new_code_cell(cell) for cell in cells]
     notebook.metadata["kernelspec"] = {"name": "no-such-kernel", "display_name": "x"}
     nbformat.write(notebook, path)
@@ -341,6 +353,9 @@ def test_the_course_runs_and_says_how_it_went(
     assert sys.executable in page
     assert 'alt="hits &lt; misses"' in page
     assert 'href="02-two.html"' in page
+    assert re.search(
+        r"<details>[^/]*</summary>\s*<ul>\s*<li>folded</li>\s*</ul>\s*</details>", page
+    )
     assert "AssertionError" in (site / "02-two.html").read_text(encoding="utf-8")
     assert "default-src 'none'" in page, "a browser refuses what would come from elsewhere"
     assert "<script" not in page

@@ -121,7 +121,6 @@ def page(notebook: Any, title: str) -> str:
     exporter = HTMLExporter(
         template_name="pages",
         extra_template_basedirs=[str(Path(__file__).parent)],
-        embed_images=True,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
         # A widget is shown as the picture stored beside it.
