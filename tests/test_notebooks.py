@@ -34,6 +34,13 @@ from tests.notebook_tools import (
 )
 from tests.notebook_tools.form import MINUTES, SOLUTION, exercises, faults
 
+
+@pytest.fixture(scope="module")
+def servers() -> None:
+    """Use the servers for as long as these tests run, so that each kernel joins running ones."""
+    asyncio.run(lab.services())
+
+
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -69,12 +76,14 @@ def differences(expected: NotebookNode, got: NotebookNode) -> list[str]:
 
 
 @every_notebook
+@pytest.mark.usefixtures("servers")
 def test_nbval_finds_the_stored_outputs(path: Path) -> None:
     """Strictly compared, with warnings as errors, in a kernel of this environment."""
     assert nbval(path) == (0, set())
 
 
 @every_notebook
+@pytest.mark.usefixtures("servers")
 def test_two_runs_in_one_kernel_give_exactly_what_is_stored(path: Path) -> None:
     """No cell was stored without its output, and a second run finds and leaves nothing else."""
     stored = read(path)
@@ -82,13 +91,15 @@ def test_two_runs_in_one_kernel_give_exactly_what_is_stored(path: Path) -> None:
     with kernel(first, path.parent) as client:
         run(client, first)
         run(client, second)
+    normalise(first, stored)
+    normalise(second, stored)
     assert differences(stored, first) == []
     assert differences(first, second) == []
-    normalise(first, stored)
     assert [cell.id for cell in first.cells] == [cell.id for cell in stored.cells]
 
 
 @every_notebook
+@pytest.mark.usefixtures("servers")
 def test_solutions_pass_their_checks(path: Path) -> None:
     """Each solution, put where its stub is, passes; the rest of the notebook still runs."""
     notebook = read(path)
@@ -138,10 +149,9 @@ def definitions(notebook: NotebookNode) -> dict[str, Any]:
     names: dict[str, Any] = {"__name__": "notebook"}
     kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     for cell in code_cells(notebook):
-        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST
-        tree = compile(cell.source, "<cell>", "exec", flags)
-        if all(isinstance(statement, kinds) for statement in tree.body):
-            exec(cell.source, names)
+        tree = ast.parse(cell.source)  # a top-level await parses; it does not run here
+        tree.body = [statement for statement in tree.body if isinstance(statement, kinds)]
+        exec(compile(tree, "<cell>", "exec"), names)
     return names
 
 
