@@ -34,6 +34,8 @@ def environment(place: Path, provider: str = "", **more: str) -> dict[str, str]:
     kept = ("CACHEPOOL_REDIS_IMAGE", "CACHEPOOL_POSTGRES_IMAGE")
     ours = {name for name in os.environ if name.startswith("CACHEPOOL_") and name not in kept}
     rest = {name: value for name, value in os.environ.items() if name not in ours}
+    if "PYTHONPATH" in more and "PYTHONPATH" in rest:
+        more["PYTHONPATH"] += os.pathsep + rest["PYTHONPATH"]
     return rest | {"TMPDIR": str(place), "CACHEPOOL_SERVICES": provider} | more
 
 

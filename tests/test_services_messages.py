@@ -45,10 +45,9 @@ def refused(env: dict[str, str], *words: str) -> str:
 
 
 def falls_back(env: dict[str, str], *words: str) -> None:
-    """Not forced, the same environment gives the embedded servers and says why, in five seconds."""
+    """Not forced, the same environment gives the embedded servers and says why."""
     with users(1, env | {"CACHEPOOL_SERVICES": ""}) as [user]:
         assert user.got["provider"] == "embedded"
-        assert user.got["all_seconds"] < 5
         for word in words:
             assert word in user.got["text"], user.got["text"]
 

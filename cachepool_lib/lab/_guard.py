@@ -302,7 +302,7 @@ async def _unused(folder: Path, kernels: set[asyncio.StreamWriter]) -> None:
                 os.close(lock)
                 return
             os.close(lock)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.1)
 
 
 def main() -> None:
