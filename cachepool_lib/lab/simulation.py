@@ -343,6 +343,14 @@ class Replay:
         counts = self.counts
         return (counts["hit"] + counts["stale"]) / len(self) if len(self) else 0.0
 
+    def share(self, outcome: Outcome, start: float, end: float) -> float:
+        """Of the requests that came from *start* until before *end* (seconds), the share with
+        this *outcome*: 0 to 1.
+        """
+        rows = zip(self.at, self.outcomes, strict=True)
+        meanwhile = [this for at, this in rows if start <= at < end]
+        return meanwhile.count(outcome) / len(meanwhile) if meanwhile else 0.0
+
     def loads_per_second(self) -> list[int]:
         """Queries begun in each second, from second 0 to the last request's."""
         return self._per_second(load.start for load in self.loads)
