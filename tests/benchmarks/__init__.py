@@ -1,0 +1,1 @@
+"""How fast AsyncCache is beside its peers, and how well it keeps: `python -m tests.benchmarks`."""
