@@ -1,7 +1,7 @@
 """Charts that compare: before and after, promise and life, guess and result."""
 
-from collections.abc import Mapping, Sequence
-from math import ceil, inf, log10
+from collections.abc import Iterable, Mapping, Sequence
+from math import inf, log10
 from statistics import quantiles
 from typing import Any, Protocol
 
@@ -61,8 +61,7 @@ def before_after(
     what = "a dot a page, orange from the database, blue from the cache"
     figure, [ax] = canvas(title, f"{what}; p99: 99 of 100 are faster", source)
     named_rows(ax, [f"{name}\n{len(row):,} pages" for name, row in both.items()])
-    low = 1000 * min(map(min, both.values())) / 2.5
-    high = 1000 * max(map(max, both.values())) * 2.5
+    low, high = _room_for_labels(both.values(), min(medians), max(tails))
     ax.set(xscale="log", xlim=(low, high), ylim=(1.75, -0.6))
     ax.set_xlabel("time for one page (milliseconds, log scale)")
     plain_numbers(ax.xaxis)
@@ -91,6 +90,17 @@ def before_after(
     more = "more" if times > at_least else "not more"
     text = f"{counts}, the median {more} than {at_least:g} times faster"
     return finished(figure, f"page before and after, {source}: {text}", told)
+
+
+def _room_for_labels(
+    rows: Iterable[Sequence[float]], median: float, tail: float
+) -> tuple[float, float]:
+    """Return the ends of the axis in milliseconds: a quarter of it is left of the first median."""
+    lowest = log10(min(map(min, rows))) - 0.2
+    highest = log10(max(map(max, rows))) + 0.2
+    highest = max(highest, (log10(tail) - 0.19 * lowest) / 0.81)
+    lowest = min(lowest, (log10(median) - 0.25 * highest) / 0.75)
+    return 10 ** (lowest + 3), 10 ** (highest + 3)
 
 
 def _percentile(values: Sequence[float], percent: int) -> float:
@@ -182,10 +192,11 @@ def guesses(answers: Sequence[Answer], *, source: Source = "simulated") -> Chart
         what += "; where none was typed, a common first guess"
     figure, [ax] = canvas(title, what, source, height=max(3.2, 1.15 + 0.27 * len(rows)))
     named_rows(ax, [row.name for row in rows])
-    reach = max([1, *(ceil(min(3, abs(decades))) for decades in drawn)])
-    names = ["÷ 1,000", "÷ 100", "÷ 10", "right", "× 10", "× 100", "× 1,000"][3 - reach : 4 + reach]
-    ax.set_xticks(range(-reach, reach + 1), names)
-    ax.set_xlim(-1.04 * reach, 1.04 * reach)
+    reach = max([1.0, *(min(3, abs(decades)) for decades in drawn)])
+    ticks = range(-int(reach), int(reach) + 1)
+    names = ["right", "× 10", "× 100", "× 1,000", "÷ 1,000", "÷ 100", "÷ 10"]
+    ax.set_xticks(ticks, [names[tick] for tick in ticks])  # those below 0 count from the end
+    ax.set_xlim(-1.06 * reach, 1.06 * reach)
     ax.set_xlabel("← too low        guess ÷ result (log scale)        too high →")
     ax.spines["left"].set_visible(False)
     ax.axvline(0, color=INK)

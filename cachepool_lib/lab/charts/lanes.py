@@ -30,9 +30,9 @@ from ._canvas import (
 
 @dataclass(frozen=True)
 class Lane:
-    """One caller: (start, end, "wait" or "load") in seconds, and how it ended.
+    """One visitor: (start, end, "wait" or "load") in seconds, and how it ended.
 
-    "left": the caller gave up; "lost": it got an exception instead of the page.
+    "left": the visitor gave up; "lost": it got an exception instead of the page.
     """
 
     name: str
@@ -47,9 +47,9 @@ def swimlane(
     guess: float | Guess | None = None,
     source: Source = "simulated",
 ) -> Chart:
-    """Draw a lane per caller, loads solid and waiting pale, one panel above the other.
+    """Draw a lane per visitor, loads solid and waiting pale, one panel above the other.
 
-    Counts the loads; where a caller left, counts those without a page instead. The guess is for
+    Counts the loads; where a visitor left, counts those without a page instead. The guess is for
     that count in the first panel.
     """
     if not panels or not all(panels.values()):
@@ -60,16 +60,16 @@ def swimlane(
     counts = without if leaving else loads
     first, *others = counts.items()
     lanes = panels[first[0]]
-    title = f"{len(lanes)} callers, {_count(first[1], 'load')}"
+    title = f"{len(lanes)} visitors, {_count(first[1], 'load')}"
     if leaving:
         left = sum(lane.end == "left" for lane in lanes)
         leave = "leaves" if left == 1 else "leave"
-        title = f"{left} of {len(lanes)} callers {leave}, {first[1]} without a page"
+        title = f"{left} of {len(lanes)} visitors {leave}, {first[1]} without a page"
     title += "".join(f"; {name}: {count}" for name, count in others)
-    what = "a lane per caller; orange: the database works, pale: the caller waits"
+    what = "a lane per visitor; orange: the database works, pale: the visitor waits"
     figure, axes = canvas(title, what, source, rows=len(panels))
     for ax, (name, lanes) in zip(axes, panels.items(), strict=True):
-        _draw(ax, lanes)
+        _draw(ax, lanes, dense=len(lanes) * len(panels) > 60)
         ax.set_title(name)
         colour = FAILED if leaving and counts[name] else INK
         word = "without a page" if leaving else _count(counts[name], "load").split()[1]
@@ -90,7 +90,7 @@ def swimlane(
         f"{name} {_count(loads[name], 'load')}" + f" and {without[name]} without a page" * leaving
         for name in panels
     )
-    return finished(figure, f"{len(lanes)} callers, {source}: {text}", told)
+    return finished(figure, f"{len(lanes)} visitors, {source}: {text}", told)
 
 
 def _loads(lane: Lane) -> int:
@@ -101,7 +101,7 @@ def _count(count: int, word: str) -> str:
     return f"{count} {word}" + "s" * (count != 1)
 
 
-def _draw(ax: Axes, lanes: Sequence[Lane]) -> None:
+def _draw(ax: Axes, lanes: Sequence[Lane], dense: bool) -> None:
     many = len(lanes) > 8
     names = [lane.name for lane in lanes]
     named_rows(ax, [names[0], *[""] * (len(names) - 2), names[-1]] if many else names)
@@ -112,12 +112,12 @@ def _draw(ax: Axes, lanes: Sequence[Lane]) -> None:
             start, end = numbers(f"span of {lane.name!r}", [start * 1000, end * 1000])
             if what not in ("wait", "load"):
                 raise ValueError(f'a span of {lane.name!r} must be "wait" or "load", not {what!r}')
-            if what == "wait":
-                ax.barh(y, end - start, 1 if many else 0.78, start, color=WAIT, lw=0)
-            else:  # a single load among many lanes must be seen
-                thick = max(0.78, len(lanes) / 20)
-                middle = max(y, thick / 2 - 0.5)
-                ax.barh(middle, end - start, thick, start, color=LOAD, lw=0, zorder=2)
+            thick = 1.0 if many else 0.78
+            if what == "load" and dense:  # a single load among them must be seen
+                thick = len(lanes) / 20
+            middle = max(y, thick / 2 - 0.5)
+            colour, layer = (WAIT, 1) if what == "wait" else (LOAD, 2)
+            ax.barh(middle, end - start, thick, start, color=colour, lw=0, zorder=layer)
         if lane.end != "page":
             waits = [end for _, end, what in lane.spans if what == "wait"]
             x = 1000 * max(waits or [end for _, end, _ in lane.spans])
@@ -126,6 +126,9 @@ def _draw(ax: Axes, lanes: Sequence[Lane]) -> None:
             if not many:
                 words = "left" if lane.end == "left" else "no page"
                 note(ax, words, (x, y), (10, 0), va="center", color=colour)
+    if many and not dense:  # thin lines between lanes that touch
+        edges, across = [y + 0.5 for y in range(len(lanes))], ax.get_yaxis_transform()
+        ax.hlines(edges, 0, 1, "white", linewidth=0.7, transform=across, snap=False, zorder=3)
 
 
 @dataclass(frozen=True)
