@@ -135,7 +135,7 @@ class Opened:
 @pytest.fixture(scope="module", params=NAMES)
 def opened(request: pytest.FixtureRequest, lab: Lab, browser: Browser) -> Iterator[Opened]:
     path = lab.folder / request.param
-    page = browser.new_page()
+    page = browser.new_page(viewport={"width": 1600, "height": 900})
     notebook = Opened(page, nbformat.read(path, as_version=4))
     page.on("request", lambda request: notebook.addresses.append(request.url))
     page.goto(f"{lab.url}/lab/tree/notebooks/{path.name}?reset")
@@ -184,7 +184,7 @@ def test_nothing_is_fetched_from_elsewhere(opened: Opened, lab: Lab) -> None:
 
 @pytest.mark.parametrize("opened", WITH_A_SLIDER, indirect=True)
 def test_slider_draws_again(opened: Opened) -> None:
-    """One key press moves the slider, and another picture is drawn."""
+    """One key press moves the slider, and another picture is drawn, as sharp as any chart."""
     handle = _scroll_to(opened.page, ".noUi-handle")
     output = opened.page.locator(".jp-OutputArea-output:has(.noUi-handle)").first
     picture, number = output.locator("img"), output.locator(".widget-readout").first
@@ -194,3 +194,4 @@ def test_slider_draws_again(opened: Opened) -> None:
     expect(picture).not_to_have_attribute("src", source or "", timeout=10_000)
     picture.evaluate("image => image.decode()")
     assert picture.screenshot() != drawn
+    assert picture.evaluate("image => image.width <= image.naturalWidth")

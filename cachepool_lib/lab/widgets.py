@@ -29,7 +29,10 @@ class Slider(ipywidgets.VBox):  # type: ignore[misc]
             for name, values in controls.items()
         }
         self._first = self._chart()
-        self._image = ipywidgets.Image(value=self._first.png(), format="png")
+        # Aligned, or the box stretches the picture to its own width.
+        self._image = ipywidgets.Image(
+            value=self._first.png(), format="png", layout={"align_self": "flex-start"}
+        )
         super().__init__([*self._controls.values(), self._image])
         for control in self._controls.values():
             control.observe(self._redraw, names="value")
