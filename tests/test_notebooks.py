@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import os
 import re
@@ -24,6 +23,7 @@ from tests.notebook_tools import (
     code_cells,
     comparable,
     copy,
+    definitions,
     execute,
     kernel,
     normalise,
@@ -142,17 +142,6 @@ def test_the_map_names_the_notebooks_that_are_there() -> None:
         assert title and minutes
         there.append((path.name[:2], path.name, title[1], minutes[0].split()[0]))
     assert rows == there
-
-
-def definitions(notebook: NotebookNode) -> dict[str, Any]:
-    """The names that the notebook's own imports, functions and classes define."""
-    names: dict[str, Any] = {"__name__": "notebook"}
-    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    for cell in code_cells(notebook):
-        tree = ast.parse(cell.source)  # a top-level await parses; it does not run here
-        tree.body = [statement for statement in tree.body if isinstance(statement, kinds)]
-        exec(compile(tree, "<cell>", "exec"), names)
-    return names
 
 
 def class_in(notebook: NotebookNode, tag: str) -> str:

@@ -6,6 +6,7 @@ notebook again leaves the file byte for byte as it was.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,6 +64,20 @@ def tags(cell: NotebookNode) -> list[str]:
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     """The code cells that hold code."""
     return [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
+
+
+def definitions(notebook: NotebookNode) -> dict[str, Any]:
+    """The names that the notebook's own imports, functions and classes define.
+
+    Nothing else of it is run.
+    """
+    names: dict[str, Any] = {"__name__": "notebook"}
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    for cell in code_cells(notebook):
+        tree = ast.parse(cell.source)  # a top-level await parses; it does not run here
+        tree.body = [statement for statement in tree.body if isinstance(statement, kinds)]
+        exec(compile(tree, "<cell>", "exec"), names)
+    return names
 
 
 class OwnKernelManager(AsyncKernelManager):
@@ -164,7 +179,11 @@ def comparable(cell: NotebookNode) -> list[dict[str, Any]]:
         if IGNORED in tags(cell):
             kept = {"output_type": output.output_type}
         elif "data" in kept:
-            kept["data"] = {k: "…" if k in PICTURES else v for k, v in kept["data"].items()}
+            kept["data"] = {
+                kind: "…" if kind in PICTURES else value
+                for kind, value in kept["data"].items()
+                if kind != WIDGET_VIEW  # never stored
+            }
         outputs.append(kept)
     return outputs
 

@@ -1,0 +1,336 @@
+"""The right answer of an exercise passes; each common mistake gets the message meant for it."""
+
+import asyncio
+import math
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cachepool_lib import lab
+from cachepool_lib.lab.checks import Result
+from cachepool_lib.lab.exercises import EXERCISES
+from tests.notebook_tools import ROOT, definitions, read, tags
+from tests.notebook_tools.form import SOLUTION
+
+SOURCE = read(ROOT / "notebooks" / "01-build-a-ttl-cache.ipynb")
+NOTEBOOK = definitions(SOURCE)
+Bounded, MyCache, MISSING = NOTEBOOK["Bounded"], NOTEBOOK["MyCache"], NOTEBOOK["MISSING"]
+ANSWERS = {"01-1": "expires_at", "01-2": "Yours", "01-3": "LRU"}
+
+
+def solution(name: str) -> Any:
+    """The answer that the notebook folds away."""
+    [cell] = [cell for cell in SOURCE.cells if f"solution-{name}" in tags(cell)]
+    found = SOLUTION.search(cell.source)
+    assert found
+    names = dict(NOTEBOOK)
+    exec(found["code"], names)
+    return names[ANSWERS[name]]
+
+
+def look_at(name: str, answer: Any) -> Result:
+    """What the notebook's check says, and that it leaves nothing for the last cell to find."""
+
+    async def cells() -> Result:
+        result = await lab.exercise(name, answer)
+        await lab.nothing_left()
+        return result
+
+    return asyncio.run(cells())
+
+
+def message(name: str, answer: Any) -> str:
+    result = look_at(name, answer)
+    assert result.status == "failed"
+    assert result.expected
+    return f"{result.got} {result.hint}"
+
+
+def test_every_exercise_is_tested_here() -> None:
+    assert {name for name in EXERCISES if name.startswith("01")} == set(ANSWERS)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_solution_passes(name: str) -> None:
+    assert look_at(name, solution(name)).passed
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_stub_is_not_solved_yet(name: str) -> None:
+    assert look_at(name, NOTEBOOK[ANSWERS[name]]).status == "not solved yet"
+
+
+# 01-1
+
+
+def or_default(ttl: Any, default: Any, now: Any) -> Any:
+    ttl = ttl or default
+    return now + (ttl.total_seconds() if isinstance(ttl, timedelta) else ttl)
+
+
+def refuse(ttl: Any, default: Any, now: Any, bad: Any) -> Any:
+    """Right but for what *bad* says is nonsense."""
+    if ttl is None:
+        ttl = default
+    if isinstance(ttl, timedelta):
+        ttl = ttl.total_seconds()
+    if bad(ttl):
+        raise ValueError(ttl)
+    return now + ttl
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (or_default, "ttl=0 lived 300 s. Zero is a value; test for None."),
+        (
+            lambda ttl, default, now: refuse(ttl, default, now, lambda ttl: ttl < 0),
+            "NaN passed: every comparison with it is False. Ask `not ttl >= 0`.",
+        ),
+        (
+            lambda ttl, default, now: max(refuse(ttl, default, now, math.isnan), now),
+            "−5 accepted. The caller has a bug and won't hear of it.",
+        ),
+        (
+            lambda ttl, default, now: now + (default if ttl is None else ttl),
+            "ttl=datetime.timedelta(seconds=60) raised TypeError: unsupported operand type(s) for "
+            "+: 'int' and 'datetime.timedelta' A timedelta has total_seconds().",
+        ),
+        (
+            lambda ttl, default, now: None,
+            "ttl=60 gave None. Add the ttl to now, and return the sum.",
+        ),
+        (
+            lambda ttl, default, now: refuse(ttl, default, now, lambda ttl: ttl > 86_400),
+            "ttl=inf raised ValueError: inf Infinity needs no case of its own: now + inf is inf.",
+        ),
+    ],
+    ids=["or default", "ttl < 0", "max(ttl, 0)", "no timedelta", "no return", "inf refused"],
+)
+def test_a_wrong_moment_is_explained(answer: Any, expected: str) -> None:
+    assert message("01-1", answer) == expected
+
+
+# 01-2
+
+
+class Flights(Bounded):  # type: ignore[misc, valid-type]
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.flights: dict[Any, Any] = {}
+        self.lock = asyncio.Lock()
+
+
+class LoadsItself(Flights):
+    """The first caller loads for the others; if it is cancelled, nobody tells them."""
+
+    async def get_or_load(self, key: Any, load: Any) -> Any:
+        if (value := await self.get(key, MISSING)) is not MISSING:
+            return value
+        if key in self.flights:
+            return await asyncio.shield(self.flights[key])
+        flight = self.flights[key] = asyncio.get_running_loop().create_future()
+        try:
+            value = await load()
+        except Exception as error:
+            flight.set_exception(error)
+            flight.exception()
+            del self.flights[key]
+            raise
+        del self.flights[key]
+        await self.set(key, value)
+        flight.set_result(value)
+        return value
+
+
+class NoShield(Flights):
+    async def get_or_load(self, key: Any, load: Any) -> Any:
+        if (value := await self.get(key, MISSING)) is not MISSING:
+            return value
+        if key not in self.flights:
+            self.flights[key] = asyncio.create_task(self.fly(key, load))
+        return await self.wait(self.flights[key])
+
+    async def wait(self, task: Any) -> Any:
+        return await task
+
+    async def fly(self, key: Any, load: Any) -> Any:
+        try:
+            value = await load()
+            await self.set(key, value)
+            return value
+        finally:
+            del self.flights[key]
+
+
+class KeepsErrors(NoShield):
+    async def wait(self, task: Any) -> Any:
+        return await asyncio.shield(task)
+
+    async def fly(self, key: Any, load: Any) -> Any:
+        value = await load()
+        await self.set(key, value)
+        del self.flights[key]
+        return value
+
+
+class ForgetsToStore(KeepsErrors):
+    async def fly(self, key: Any, load: Any) -> Any:
+        try:
+            return await load()
+        finally:
+            del self.flights[key]
+
+
+class OneLock(Flights):
+    def lock_for(self, key: Any) -> Any:
+        return self.lock
+
+    async def get_or_load(self, key: Any, load: Any) -> Any:
+        async with self.lock_for(key):
+            if (value := await self.get(key, MISSING)) is MISSING:
+                value = await load()
+                await self.set(key, value)
+            return value
+
+
+class LockForEachKey(OneLock):
+    def lock_for(self, key: Any) -> Any:
+        return self.flights.setdefault(key, asyncio.Lock())
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (
+            Bounded,
+            "50 callers, 50 loads. Whoever misses while a load is under way waits for that one.",
+        ),
+        (LoadsItself, "Caller 1 left; 2–5 still wait. Give the load its own task."),
+        (
+            NoShield,
+            "Caller 1 left; 4 others lost the page. "
+            "Cancelling a waiter cancels the task it awaits: await asyncio.shield(task).",
+        ),
+        (KeepsErrors, "The next call got the old error. Remove the flight in `finally`."),
+        (
+            ForgetsToStore,
+            "The next caller loaded again. Store what was loaded: await self.set(key, value).",
+        ),
+        (OneLock, "Key b waited for key a. Flights are per key: keep them in a dict."),
+        (
+            LockForEachKey,
+            "The load failed, and was tried 5 times. Those who waited for it get its error.",
+        ),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_a_wrong_flight_is_explained(answer: Any, expected: str) -> None:
+    assert message("01-2", answer) == expected
+
+
+# 01-3
+
+
+class Policy(MyCache):  # type: ignore[misc, valid-type]
+    """The part of the stub that is given."""
+
+    async def get(self, key: Any, default: Any = None) -> Any:
+        value = await super().get(key, MISSING)
+        if value is MISSING:
+            return default
+        self._touch(key)
+        return value
+
+    def _touch(self, key: Any) -> None:
+        self.entries[key] = self.entries.pop(key)
+
+    def _store(self, key: Any, value: Any, expires: Any) -> None:
+        self.entries.pop(key, None)
+        self.entries[key] = value, expires
+        while len(self.entries) > self.maxsize:
+            del self.entries[next(iter(self.entries))]
+
+
+class EvictsOnOverwrite(Policy):
+    def _store(self, key: Any, value: Any, expires: Any) -> None:
+        if len(self.entries) >= self.maxsize:
+            del self.entries[next(k for k in self.entries if k != key)]
+        super()._store(key, value, expires)
+
+
+class TouchesOnWriteOnly(Policy):
+    def _touch(self, key: Any) -> None:
+        pass
+
+
+class LeavesOverwrittenInPlace(Policy):
+    def _store(self, key: Any, value: Any, expires: Any) -> None:
+        self.entries[key] = value, expires
+        if len(self.entries) > self.maxsize:
+            del self.entries[next(iter(self.entries))]
+
+
+class NoBound(Policy):
+    def _store(self, key: Any, value: Any, expires: Any) -> None:
+        self.entries.pop(key, None)
+        self.entries[key] = value, expires
+
+
+class EvictsTheNewest(Policy):
+    def _store(self, key: Any, value: Any, expires: Any) -> None:
+        self.entries[key] = value, expires
+        if len(self.entries) > self.maxsize:
+            self.entries.popitem()
+
+
+class StoresNothing(Policy):
+    def _store(self, key: Any, value: Any, expires: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (
+            EvictsOnOverwrite,
+            "Overwriting 'a' removed 'b'. "
+            "No new entry, no eviction: look at the number after storing.",
+        ),
+        (
+            TouchesOnWriteOnly,
+            "'a' was just read and left: that is FIFO. "
+            "_touch moves the entry to the end: take it out and put it back.",
+        ),
+        (
+            LeavesOverwrittenInPlace,
+            "'a' was just written and left. "
+            "A dict keeps an overwritten key in its old place. Take it out first.",
+        ),
+        (
+            NoBound,
+            "3 entries after writing 'a', 'b', 'c'. "
+            "After a write, while there are more than maxsize: let one go.",
+        ),
+        (
+            EvictsTheNewest,
+            "After writing 'a', 'b', 'c' it was 'c' that left. "
+            "A dict keeps its order: next(iter(self.entries)) is the oldest.",
+        ),
+        (StoresNothing, "'a' was written and isn't there. Store it first."),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_a_wrong_policy_is_explained(answer: Any, expected: str) -> None:
+    assert message("01-3", answer) == expected
+
+
+def test_another_right_policy_passes() -> None:
+    """The check looks at what is kept, not at how."""
+    assert look_at("01-3", Policy).passed
+
+
+def test_an_answer_of_the_wrong_kind_is_a_message_too() -> None:
+    assert look_at("01-1", None).status == "failed"
+    assert look_at("01-2", 42).status == "failed"
