@@ -26,7 +26,9 @@ SOLUTION = re.compile(
 )
 OUTSIDE_PICTURE = re.compile(r"!\[[^\]]*\]\(\s*https?:|<img[^>]+src\s*=\s*[\"']?https?:", re.I)
 LOCAL_LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
-MACHINE_PATH = re.compile(r"(?:/root|/home|/tmp|/Users|/private|[A-Z]:\\\\Users)/[\w./-]+")
+MACHINE_PATH = re.compile(
+    rf"(?:/root|/home|/tmp|/Users|/private|[A-Z]:\\\\Users|{re.escape('/' + ROOT.parts[1])})/[\w./-]+"
+)
 ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 
 
@@ -133,9 +135,10 @@ def _code(notebook: NotebookNode) -> list[str]:
 
 
 def _outputs(notebook: NotebookNode) -> list[str]:
-    wrong = []
+    wrong, shown = [], []
     for cell in code_cells(notebook):
         for output in cell.outputs:
+            shown += [v for k, v in output.get("data", output).items() if k not in PICTURES]
             if output.output_type == "error" and "raises-exception" not in tags(cell):
                 wrong.append(f"stored an error: {_name(cell)}")
             if output.get("name") == "stderr":
@@ -146,7 +149,7 @@ def _outputs(notebook: NotebookNode) -> list[str]:
                 not line or line.startswith("<Figure") or "\n" in line.strip()
             ):
                 wrong.append(f"a picture without one line of text: {_name(cell)}")
-    text = json.dumps([[c.source, c.get("outputs")] for c in notebook.cells], ensure_ascii=False)
+    text = json.dumps([c.source for c in notebook.cells] + shown, ensure_ascii=False)
     wrong += [f"path of a machine: {path}" for path in sorted(set(MACHINE_PATH.findall(text)))]
     wrong += [f"address of an object:{found}" for found in sorted(set(ADDRESS.findall(text)))]
     return wrong
