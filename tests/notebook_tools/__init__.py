@@ -39,20 +39,20 @@ PICTURES = ("image/png", "image/jpeg")
 
 def read(path: Path) -> NotebookNode:
     """The notebook in the file, as it is stored."""
-    notebook: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    notebook: NotebookNode = nbformat.read(path, as_version=4)
     return notebook
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write the notebook, after checking it against the schema."""
     nbformat.validate(notebook)
-    nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
+    nbformat.write(notebook, path)
 
 
 def copy(notebook: NotebookNode) -> NotebookNode:
     """A notebook that can be changed without changing this one."""
-    text = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
-    same: NotebookNode = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
+    text = nbformat.writes(notebook)
+    same: NotebookNode = nbformat.reads(text, as_version=4)
     return same
 
 
@@ -132,7 +132,7 @@ def normalise(notebook: NotebookNode, stored: NotebookNode | None = None) -> Non
     Cells tagged nbval-ignore-output take their output from the same cell of *stored*, if it
     has one.
     """
-    notebook.metadata = nbformat.from_dict(METADATA)  # type: ignore[no-untyped-call]
+    notebook.metadata = nbformat.from_dict(METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     seen: dict[str, int] = {}
     kept = {c.get("id"): c.outputs for c in code_cells(stored)} if stored else {}

@@ -26,9 +26,8 @@ SOLUTION = re.compile(
 )
 OUTSIDE_PICTURE = re.compile(r"!\[[^\]]*\]\(\s*https?:|<img[^>]+src\s*=\s*[\"']?https?:", re.I)
 LOCAL_LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
-MACHINE_PATH = re.compile(
-    rf"(?:/root|/home|/tmp|/Users|/private|[A-Z]:\\\\Users|{re.escape('/' + ROOT.parts[1])})/[\w./-]+"
-)
+HERE = re.escape("/" + ROOT.parts[1])
+MACHINE_PATH = re.compile(rf"(?:/root|/home|/tmp|/Users|/private|[A-Z]:\\\\Users|{HERE})/[\w./-]+")
 ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 
 
