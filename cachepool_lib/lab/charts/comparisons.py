@@ -1,6 +1,6 @@
 """Charts that compare: before and after, promise and life, guess and result."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import inf, log10
 from statistics import quantiles
 from typing import Any, Protocol
@@ -44,7 +44,8 @@ def before_after(
 ) -> Chart:
     """Draw the seconds of every page before and after, a dot a page, on a logarithmic axis.
 
-    *outcomes* of the pages after ("hit" or another) colour their dots; without them all are hits.
+    *outcomes* of the pages after say which were a "hit": the others asked the database as well.
+    Without them all were hits.
     The guess is how many times faster the median page gets. Real milliseconds differ from run to
     run, so the line of text only says whether it was more than *at_least* times.
     """
@@ -65,26 +66,21 @@ def before_after(
     ax.set(xscale="log", xlim=(low, high), ylim=(1.75, -0.6))
     ax.set_xlabel("time for one page (milliseconds, log scale)")
     plain_numbers(ax.xaxis)
-    for y, (row, cached) in enumerate(
-        zip(both.values(), ([False] * len(before), hits), strict=True)
-    ):
-        dots = sorted(zip(row, cached, strict=True))[:: len(row) // 2000 + 1]
-        for hit, colour in ((True, HIT), (False, MISS)):
-            places = [
-                (s * 1000, _scatter(y, i)) for i, (s, is_hit) in enumerate(dots) if is_hit == hit
-            ]
-            ax.plot(
-                *zip(*places, strict=True), "o", color=colour, ms=4, alpha=0.45, mew=0
-            ) if places else None
-        for name, value, side in (("median", medians[y], "right"), ("p99", tails[y], "left")):
-            ax.plot([value * 1000] * 2, [y - 0.42, y + 0.32], color=INK, linewidth=2.2)
-            by = (-4 if side == "right" else 4, 0)
-            label = f"{name} {number(float(f'{value * 1000:.2g}'))} ms"
-            note(ax, label, (value * 1000, y - 0.42), by, ha=side, va="top")
+    from_cache = {"before": [False] * len(before), "after": hits}
+    for y, (name, row) in enumerate(both.items()):
+        dots = sorted(zip(row, from_cache[name], strict=True))[:: len(row) // 2000 + 1]
+        for wanted, colour in ((True, HIT), (False, MISS)):
+            mine = [(i, 1000 * s) for i, (s, hit) in enumerate(dots) if hit == wanted]
+            places = [x for _, x in mine], [_scatter(y, i) for i, _ in mine]
+            ax.plot(*places, "o", color=colour, markersize=4, alpha=0.45, mew=0)
+        for side, of, value in (("right", "median", medians[y]), ("left", "p99", tails[y])):
+            x, by = 1000 * value, (-4 if side == "right" else 4, 0)
+            ax.plot([x, x], [y - 0.42, y + 0.32], color=INK, linewidth=2.2)
+            note(ax, f"{of} {number(float(f'{x:.2g}'))} ms", (x, y - 0.42), by, ha=side, va="top")
     told = guessed(guess, "times faster")
     if told:
-        wanted = 1000 * medians[0] / told.value if told.value > 0 else inf
-        x, arrow = pinned(wanted, low, high, "←→")
+        place = 1000 * medians[0] / told.value if told.value > 0 else inf
+        x, arrow = pinned(place, low, high, "←→")
         guess_upright(ax, x, 0.6, told, arrow)
     counts = f"{len(before):,} and {len(after):,} pages"
     more = "more" if times > at_least else "not more"
@@ -93,7 +89,7 @@ def before_after(
 
 
 def _room_for_labels(
-    rows: Iterable[Sequence[float]], median: float, tail: float
+    rows: Collection[Sequence[float]], median: float, tail: float
 ) -> tuple[float, float]:
     """Return the ends of the axis in milliseconds: a quarter of it is left of the first median."""
     lowest = log10(min(map(min, rows))) - 0.2
@@ -155,9 +151,8 @@ def bar_of_life(
         guess_upright(ax, x, -0.9, told, arrow)
     pairs = zip(names, seconds, strict=True)
     text = ", ".join(f"{name} {duration(life)}" for name, life in pairs)
-    return finished(
-        figure, f"life of an entry promised {duration(promised)}, {source}: {text}", told
-    )
+    promise = f"life of an entry promised {duration(promised)}"
+    return finished(figure, f"{promise}, {source}: {text}", told)
 
 
 class Answer(Guess, Protocol):
@@ -184,9 +179,8 @@ def guesses(answers: Sequence[Answer], *, source: Source = "simulated") -> Chart
     far = sum(abs(decades) > log10(3) for decades in drawn)
     title = "No guess was more than 3 times off"
     if far:
-        title = (
-            f"{far} of {len(drawn)} guesses {'was' if far == 1 else 'were'} more than 3 times off"
-        )
+        were = "was" if far == 1 else "were"
+        title = f"{far} of {len(drawn)} guesses {were} more than 3 times off"
     what = "each guess compared with what came out"
     if not all(row.answered for row in rows):
         what += "; where none was typed, a common first guess"
@@ -205,9 +199,8 @@ def guesses(answers: Sequence[Answer], *, source: Source = "simulated") -> Chart
         if decades is not None:
             x, arrow = pinned(decades, -reach, reach, "<>")
             ax.plot([x, 0], [y, y], "--", color=GUESS)
-            ax.plot(
-                x, y, arrow.strip() or "o", mfc="white", mec=GUESS, ms=9, mew=1.8, clip_on=False
-            )
+            style: Any = {"mfc": "white", "mec": GUESS, "ms": 9, "mew": 1.8, "clip_on": False}
+            ax.plot(x, y, arrow.strip() or "o", **style)
             ax.plot(0, y, "o", color=HIT, markersize=8)
         words.append(f"{_word(row.guess)} → {_word(row.result)} {row.unit}".rstrip())
         at: Any = {"xycoords": ax.get_yaxis_transform(), "annotation_clip": False}

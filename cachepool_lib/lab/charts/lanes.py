@@ -62,9 +62,10 @@ def swimlane(
     lanes = panels[first[0]]
     title = f"{len(lanes)} visitors, {_count(first[1], 'load')}"
     if leaving:
-        left = sum(lane.end == "left" for lane in lanes)
-        leave = "leaves" if left == 1 else "leave"
-        title = f"{left} of {len(lanes)} visitors {leave}, {first[1]} without a page"
+        title = f"{len(lanes)} visitors, {first[1]} without a page"
+        if left := sum(lane.end == "left" for lane in lanes):
+            leave = "leaves" if left == 1 else "leave"
+            title = f"{left} of {len(lanes)} visitors {leave}, {first[1]} without a page"
     title += "".join(f"; {name}: {count}" for name, count in others)
     what = "a lane per visitor; orange: the database works, pale: the visitor waits"
     figure, axes = canvas(title, what, source, rows=len(panels))
