@@ -147,16 +147,17 @@ class Store:
 
     def lookup(self, key: Hashable, now: float) -> Entry | None:
         """The entry of *key* if it is fresh. This is the hit path."""
-        entry = self._entries.get(key)
-        if entry is None:
+        try:
+            entry = self._entries[key]  # quicker than get(), and a hit is what has to be quick
+        except KeyError:
             return None
-        if now >= entry.expires_at:
-            if now >= entry.kept_until:
-                self._expire(key, entry)
-            return None
-        if entry.uses < MAX_USES:
-            entry.uses += 1
-        return entry
+        if now < entry.expires_at:
+            if entry.uses < MAX_USES:
+                entry.uses += 1
+            return entry
+        if now >= entry.kept_until:
+            self._expire(key, entry)
+        return None
 
     def peek(self, key: Hashable, now: float) -> Entry | None:
         """The entry of *key*, be it fresh or only kept for its stale windows; not a use."""

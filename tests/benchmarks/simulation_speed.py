@@ -6,13 +6,13 @@ import time
 from cachepool_lib import AsyncCache, lab
 
 
-def requests_per_second() -> dict[str, float]:
+def requests_per_second(seconds: float = 600) -> dict[str, float]:
     """Replay and twin on ten minutes of traffic, in requests a second of processor time.
 
     A replayed request has three timers: its arrival, a time limit, and the query or a pause that
     takes its place.
     """
-    traffic = lab.traffic()
+    traffic = lab.traffic(seconds=seconds)
     database = lab.Database(0.02)
 
     def make() -> lab.simulation.PageFunction:

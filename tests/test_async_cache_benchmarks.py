@@ -1,0 +1,21 @@
+"""The benchmarks run. What they measure is for `make bench`, not for a test."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_benchmarks_run() -> None:
+    """`python -m tests.benchmarks --quick` prints every table and ends well."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.benchmarks", "--quick"],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for words in "floor", "get, a hit", "Hit ratio", "Simulated requests a second", "It runs.":
+        assert words in done.stdout
