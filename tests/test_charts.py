@@ -10,7 +10,7 @@ from functools import cache, partial
 from itertools import combinations
 from typing import Any
 
-import matplotlib.style
+import matplotlib
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.font_manager import findfont
@@ -171,17 +171,14 @@ def drawn(name: str) -> Chart:
 
 def texts(chart: Chart) -> Iterator[tuple[str, Bbox, Text]]:
     """All text that is drawn, with its place in pixels."""
-    figure = chart.figure
-    with matplotlib.style.context(_canvas._STYLE):
-        figure.draw_without_rendering()
     hidden = set()
-    for ax in figure.axes:
+    for ax in chart.figure.axes:
         for axis in (ax.xaxis, ax.yaxis):
             low, high = sorted(axis.get_view_interval())
             for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
                 if not low <= tick.get_loc() <= high:
                     hidden |= {tick.label1, tick.label2}
-    for text in figure.findobj(Text):
+    for text in chart.figure.findobj(Text):
         if text.get_visible() and text.get_text().strip() and text not in hidden:
             yield text.get_text(), Text.get_window_extent(text), text
 

@@ -6,6 +6,7 @@ from textwrap import fill
 from typing import Literal
 
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 
 from ._canvas import (
     FAILED,
@@ -106,19 +107,20 @@ def _draw(ax: Axes, lanes: Sequence[Lane], dense: bool) -> None:
     many = len(lanes) > 8
     names = [lane.name for lane in lanes]
     named_rows(ax, [names[0], *[""] * (len(names) - 2), names[-1]] if many else names)
+    bars: dict[str, list[list[tuple[float, float]]]] = {"wait": [], "load": []}
     for y, lane in enumerate(lanes):
         if not lane.spans:
             raise ValueError(f"the lane {lane.name!r} has no span")
         for start, end, what in lane.spans:
             start, end = numbers(f"span of {lane.name!r}", [start * 1000, end * 1000])
-            if what not in ("wait", "load"):
+            if what not in bars:
                 raise ValueError(f'a span of {lane.name!r} must be "wait" or "load", not {what!r}')
             thick = 1.0 if many else 0.78
             if what == "load" and dense:  # a single load among them must be seen
                 thick = len(lanes) / 20
-            middle = max(y, thick / 2 - 0.5)
-            colour, layer = (WAIT, 1) if what == "wait" else (LOAD, 2)
-            ax.barh(middle, end - start, thick, start, color=colour, lw=0, zorder=layer)
+            top = max(y - thick / 2, -0.5)
+            bottom = top + thick
+            bars[what].append([(start, top), (end, top), (end, bottom), (start, bottom)])
         if lane.end != "page":
             waits = [end for _, end, what in lane.spans if what == "wait"]
             x = 1000 * max(waits or [end for _, end, _ in lane.spans])
@@ -127,6 +129,8 @@ def _draw(ax: Axes, lanes: Sequence[Lane], dense: bool) -> None:
             if not many:
                 words = "left" if lane.end == "left" else "no page"
                 note(ax, words, (x, y), (10, 0), va="center", color=colour)
+    for what, colour in (("wait", WAIT), ("load", LOAD)):
+        ax.add_collection(PolyCollection(bars[what], facecolor=colour, linewidth=0))
     if many and not dense:  # thin lines between lanes that touch
         edges, across = [y + 0.5 for y in range(len(lanes))], ax.get_yaxis_transform()
         ax.hlines(edges, 0, 1, "white", linewidth=0.7, transform=across, snap=False, zorder=3)
