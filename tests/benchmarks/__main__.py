@@ -27,9 +27,7 @@ async def hit_ratio(keys: list[int]) -> float:
 def hit_ratios(length: int) -> bool:
     """Print the hit ratios on four kinds of trace. True if ours is S3-FIFO's, and above LRU's."""
     print(f"\nHit ratio: room for {ROOM:,}, {length:,} requests, seed 1")
-    print(
-        f"  {'trace':12} {'universe':>9} {'LRU':>8} {'S3-FIFO, as published':>24} {'AsyncCache':>12}"
-    )
+    print(f"  {'trace':12} {'universe':>9} {'LRU':>8} {'published S3-FIFO':>20} {'AsyncCache':>12}")
     met = True
     for kind, universe in TRACES.items():
         keys = trace(kind, length)
