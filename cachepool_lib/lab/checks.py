@@ -14,8 +14,8 @@ __all__ = ["Report", "Result", "Unmet", "judge"]
 Status = Literal["passed", "failed", "not solved yet"]
 
 _MARK: dict[Status, str] = {"passed": "✓", "failed": "✗", "not solved yet": "○"}
-# Dark enough to read on white, and told apart by the mark as well as by the colour.
-_COLOUR: dict[Status, str] = {"passed": "#00694e", "failed": "#a63d00", "not solved yet": "#555555"}
+# Readable on white and in dark themes; told apart by the mark as well as by the colour.
+_COLOUR: dict[Status, str] = {"passed": "#008a5c", "failed": "#cf4f00", "not solved yet": "#757575"}
 
 
 class Unmet(AssertionError):
