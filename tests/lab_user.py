@@ -1,12 +1,14 @@
 """Processes that use the lab's servers, for the tests of the services."""
 
 import contextlib
+import functools
 import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +126,14 @@ def eventually(holds: Callable[[], bool], seconds: float = 3.0) -> bool:
 # -- a Docker engine --------------------------------------------------------------------------
 
 
+@functools.cache
 def docker() -> Any:
     """A client of the real engine, None if there is none or it has not the images."""
     from cachepool_lib.lab import _docker, _guard
 
     try:
-        return _docker._engine()
+        _docker.check_engine()
+        return import_module("docker").from_env()
     except _guard.Unavailable:
         assert os.environ.get("CACHEPOOL_CI_DOCKER") != "1", "this machine is to have an engine"
         return None

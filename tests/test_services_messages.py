@@ -16,8 +16,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab_user import USER, containers, docker, environment, eventually, guards, left, users
-from tests.test_services import WAIT, ask, at, kernels
+from tests.lab_user import (
+    USER,
+    WAIT,
+    containers,
+    docker,
+    environment,
+    eventually,
+    guards,
+    left,
+    users,
+)
+from tests.test_services import ask, at, kernels
 
 
 @pytest.fixture

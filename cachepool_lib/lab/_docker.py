@@ -8,7 +8,6 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 from ._guard import Pair, Unavailable, reason
 
@@ -38,8 +37,8 @@ def no_engine(why: str) -> str:
     return f"no Docker engine answers at {os.environ.get('DOCKER_HOST') or SOCKET}: {why}"
 
 
-def _engine() -> Any:
-    """A client of an engine that answers and has both images. Raises Unavailable."""
+def check_engine() -> None:
+    """Raise Unavailable unless an engine answers and has both images, pulled if that is allowed."""
     try:
         import docker
         from docker.errors import DockerException, ImageNotFound
@@ -63,21 +62,21 @@ def _engine() -> Any:
             docker.from_env(timeout=PULL_SECONDS).images.pull(image)
         except (DockerException, OSError) as error:
             raise Unavailable(f"Docker can't pull {image}: {reason(error)}") from None
-    return client
 
 
-def _remove(client: Any, label: str) -> None:
-    from docker.errors import APIError
+async def _remove(label: str) -> None:
+    """Remove the containers with this label, at once and whatever happens to one of them."""
+    import docker
 
-    for container in client.containers.list(all=True, filters={"label": label}):
-        with contextlib.suppress(APIError):  # somebody else is removing it
-            container.remove(force=True, v=True)
+    containers = docker.from_env().containers.list(all=True, filters={"label": label})
+    removals = [asyncio.to_thread(one.remove, force=True, v=True) for one in containers]
+    await asyncio.gather(*removals, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
 async def servers(folder: Path) -> AsyncIterator[Pair]:
     """Run both servers in containers, published on the loopback address only."""
-    client = _engine()
+    check_engine()
 
     # testcontainers reads its settings when it is imported. We clean up, so its own cleaner, one
     # more container with one more image, need not run. Ports are published on this machine.
@@ -87,7 +86,7 @@ async def servers(folder: Path) -> AsyncIterator[Pair]:
     from testcontainers.community.postgres import PostgresContainer
     from testcontainers.community.redis import RedisContainer
 
-    _remove(client, f"{LABEL}={folder}")  # of a guard that was killed
+    await _remove(f"{LABEL}={folder}")  # of a guard that was killed
     run = secrets.token_hex(8)
     labels = {LABEL: str(folder), f"{LABEL}-run": run}
     password = secrets.token_urlsafe(12)
@@ -109,11 +108,15 @@ async def servers(folder: Path) -> AsyncIterator[Pair]:
         container.ports = dict.fromkeys(container.ports, ("127.0.0.1", None))  # type: ignore[arg-type]
     try:
         try:
-            await asyncio.gather(*(asyncio.to_thread(one.start) for one in (redis, postgres)))
+            starts = [asyncio.to_thread(one.start) for one in (redis, postgres)]
+            # Both to the end, or one could still be made after the other's failure is cleaned up.
+            for outcome in await asyncio.gather(*starts, return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
             place = f"{redis.get_container_host_ip()}:{redis.get_exposed_port(6379)}"
             database_url = postgres.get_connection_url()
         except Exception as error:
             raise Unavailable(f"Docker can't run the servers: {reason(error)}") from error
         yield Pair(f"redis://:{password}@{place}", database_url, START_SECONDS)
     finally:
-        await asyncio.to_thread(_remove, client, f"{LABEL}-run={run}")
+        await _remove(f"{LABEL}-run={run}")
