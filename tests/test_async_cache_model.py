@@ -322,7 +322,7 @@ class TestCache(CacheMachine.TestCase):  # type: ignore[name-defined,misc]
     """Every story that hypothesis can think of."""
 
     settings = settings(
-        max_examples=100,
+        max_examples=200,
         stateful_step_count=40,
         deadline=None,
         derandomize=True,  # the same stories in every run
