@@ -319,7 +319,7 @@ async def test_a_shared_error_does_not_grow(
     cache: AsyncCache, make: Callable[[], Exception]
 ) -> None:
     """The hundredth waiter sees as long a traceback as the first, and its own context."""
-    lengths = []
+    lengths: list[int] = []
 
     async def ask(number: int) -> None:
         try:

@@ -318,7 +318,7 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "cachepool_lib")
 
 
-class TestCache(CacheMachine.TestCase):  # type: ignore[name-defined,misc]
+class TestCache(CacheMachine.TestCase):  # type: ignore[misc,valid-type]
     """Every story that hypothesis can think of."""
 
     settings = settings(

@@ -250,8 +250,9 @@ def test_the_queues_hold_what_the_table_holds(
         assert maxsize is None or len(store) <= maxsize
         policy = store._policy
         if policy is not None:
-            queued = list(policy._small) + list(policy._main)
-            assert sorted(queued) == sorted(store._entries)
+            queued = [*policy._small, *policy._main]
+            assert len(queued) == len(set(queued)) == len(store)
+            assert set(queued) == set(store._entries)
             assert all(
                 entry.queue is not None and entry.queue[key] is entry
                 for key, entry in store._entries.items()
