@@ -87,8 +87,11 @@ def promise(name: str, title: str) -> Callable[[Promise], Promise]:
     return register
 
 
-class Database:
-    """Answers with *value* after *seconds* and counts; an exception as value is raised."""
+class Source:
+    """What pages are loaded from: answers with *value* after *seconds*, and counts.
+
+    A value that is an exception is raised.
+    """
 
     def __init__(self, value: Any = "Ada", seconds: float = 0.02) -> None:
         self.value, self.seconds, self.loads, self.cancelled = value, seconds, 0, 0
@@ -104,10 +107,6 @@ class Database:
         if isinstance(value, Exception):
             raise value
         return value
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 @promise("A1", "ttl=0 stores nothing")
@@ -164,13 +163,13 @@ async def wall_clock_does_not_matter(bench: Bench) -> str:
 
 @promise("A4", "None is loaded once")
 async def none_is_an_answer(bench: Bench) -> str:
-    cache, database = bench.new(default_ttl=300), Database(None)
+    cache, source = bench.new(default_ttl=300), Source(None)
     for _ in range(10):
-        await bench.read(cache, "user:unknown", database.load)
-    if database.loads != 1:
+        await bench.read(cache, "user:unknown", source.load)
+    if source.loads != 1:
         raise Unmet(
             expected="1 query for 10 visits",
-            got=_count(database.loads, "query").replace("querys", "queries"),
+            got=f"{source.loads} queries",
             hint="A miss needs a sign of its own: get(key, MISSING).",
         )
     return "1 query"
@@ -179,10 +178,10 @@ async def none_is_an_answer(bench: Bench) -> str:
 @promise("A5", "Empty answers are loaded once")
 async def empty_is_an_answer(bench: Bench) -> str:
     cache = bench.new(default_ttl=300)
-    databases = [Database([]), Database(0), Database("")]
-    for number, database in enumerate(databases * 10):
-        await bench.read(cache, f"user:{number % 3}", database.load)
-    loads = sum(database.loads for database in databases)
+    sources = [Source([]), Source(0), Source("")]
+    for number, source in enumerate(sources * 10):
+        await bench.read(cache, f"user:{number % 3}", source.load)
+    loads = sum(source.loads for source in sources)
     if loads != 3:
         raise Unmet(
             expected="3 queries: one each for [], 0 and ''",
@@ -250,13 +249,13 @@ async def gone_at_its_ttl(bench: Bench) -> str:
 
 @promise("A9", "Fifty callers, one load")
 async def one_load_for_all(bench: Bench) -> str:
-    cache, database = bench.new(default_ttl=300), Database()
-    callers = (bench.read(cache, "user:1", database.load) for _ in range(50))
+    cache, source = bench.new(default_ttl=300), Source()
+    callers = (bench.read(cache, "user:1", source.load) for _ in range(50))
     pages = await asyncio.gather(*callers)
-    if database.loads != 1 or pages != ["Ada"] * 50:
+    if source.loads != 1 or pages != ["Ada"] * 50:
         raise Unmet(
             expected="1 load for 50 callers",
-            got=_count(database.loads, "load"),
+            got=f"{source.loads} loads",
             hint="Between the miss and the set there is an await. Register the load before it.",
         )
     return "1 load"
@@ -265,10 +264,8 @@ async def one_load_for_all(bench: Bench) -> str:
 @promise("A9-leave", "Whoever leaves, the others get the page")
 async def anyone_may_leave(bench: Bench) -> str:
     for leaver in (0, 2):
-        cache, database = bench.new(default_ttl=300), Database()
-        callers = [
-            asyncio.create_task(bench.read(cache, "user:1", database.load)) for _ in range(5)
-        ]
+        cache, source = bench.new(default_ttl=300), Source()
+        callers = [asyncio.create_task(bench.read(cache, "user:1", source.load)) for _ in range(5)]
         await bench.advance(0.01)
         callers[leaver].cancel()
         await asyncio.wait(callers, timeout=60)
@@ -287,13 +284,13 @@ async def anyone_may_leave(bench: Bench) -> str:
 
 @promise("A9-last", "When all have left, the load stops")
 async def last_one_out(bench: Bench) -> str:
-    cache, database = bench.new(default_ttl=300), Database()
-    callers = [asyncio.create_task(bench.read(cache, "user:1", database.load)) for _ in range(5)]
+    cache, source = bench.new(default_ttl=300), Source()
+    callers = [asyncio.create_task(bench.read(cache, "user:1", source.load)) for _ in range(5)]
     await bench.advance(0.01)
     for caller in callers:
         caller.cancel()
     # Before the cancelled load had a chance to end: a newcomer must not join it.
-    newcomer = asyncio.create_task(bench.read(cache, "user:1", database.load))
+    newcomer = asyncio.create_task(bench.read(cache, "user:1", source.load))
     await asyncio.wait([*callers, newcomer], timeout=60)
     if newcomer.cancelled() or not newcomer.done() or newcomer.exception() is not None:
         newcomer.cancel()
@@ -302,7 +299,7 @@ async def last_one_out(bench: Bench) -> str:
             got="the next caller lost the page",
             hint="Take the flight off the list before you cancel it.",
         )
-    if database.cancelled != database.loads - 1:
+    if source.cancelled != source.loads - 1:
         raise Unmet(
             expected="the load is cancelled",
             got="the load runs on for nobody",
@@ -313,15 +310,15 @@ async def last_one_out(bench: Bench) -> str:
 
 @promise("A9-error", "An error reaches all and stays nowhere")
 async def errors_are_shared_and_forgotten(bench: Bench) -> str:
-    cache, database = bench.new(default_ttl=300), Database(ConnectionError("down"))
-    callers = (bench.read(cache, "user:1", database.load) for _ in range(5))
+    cache, source = bench.new(default_ttl=300), Source(ConnectionError("down"))
+    callers = (bench.read(cache, "user:1", source.load) for _ in range(5))
     answers = await asyncio.gather(*callers, return_exceptions=True)
     told = sum(isinstance(answer, ConnectionError) for answer in answers)
     if told != 5:
         raise Unmet(expected="5 callers get the ConnectionError", got=f"{told} of 5 got it")
-    database.value = "Ada"
+    source.value = "Ada"
     try:
-        await bench.read(cache, "user:1", database.load)
+        await bench.read(cache, "user:1", source.load)
     except ConnectionError:
         raise Unmet(
             expected="a page for the next caller",
@@ -334,10 +331,10 @@ async def errors_are_shared_and_forgotten(bench: Bench) -> str:
 @promise("A10", "A delete voids what is under way")
 async def a_delete_voids_a_load(bench: Bench) -> str:
     for write in ("delete", "clear", "set"):
-        cache, database = bench.new(default_ttl=300), Database("old")
-        loader = asyncio.create_task(bench.read(cache, "user:1", database.load))
+        cache, source = bench.new(default_ttl=300), Source("old")
+        loader = asyncio.create_task(bench.read(cache, "user:1", source.load))
         await bench.advance(0.01)  # the old page is read, but not stored yet
-        database.value = "new"
+        source.value = "new"
         if write == "set":
             await cache.set("user:1", "new")
         elif write == "delete":
@@ -345,7 +342,7 @@ async def a_delete_voids_a_load(bench: Bench) -> str:
         else:
             await cache.clear()
         await loader
-        if (value := await bench.read(cache, "user:1", database.load)) != "new":
+        if (value := await bench.read(cache, "user:1", source.load)) != "new":
             raise Unmet(
                 expected="'new'",
                 got=repr(value),
@@ -356,8 +353,8 @@ async def a_delete_voids_a_load(bench: Bench) -> str:
 
 @promise("A11", "Nobody changes another visitor's page")
 async def pages_cannot_be_changed(bench: Bench) -> str:
-    cache, database = bench.new(default_ttl=300), Database(bench.page(name="Ada"))
-    first = await bench.read(cache, "user:1", database.load)
+    cache, source = bench.new(default_ttl=300), Source(bench.page(name="Ada"))
+    first = await bench.read(cache, "user:1", source.load)
     try:
         if isinstance(first, dict):
             first["name"] = "Mallory"
@@ -365,7 +362,7 @@ async def pages_cannot_be_changed(bench: Bench) -> str:
             first.name = "Mallory"
     except AttributeError:  # what a frozen dataclass raises
         pass
-    second = await bench.read(cache, "user:1", database.load)
+    second = await bench.read(cache, "user:1", source.load)
     name = second["name"] if isinstance(second, dict) else second.name
     if name != "Ada":
         raise Unmet(
@@ -424,9 +421,9 @@ async def delete_tells_the_truth(bench: Bench) -> str:
 
 @promise("A14", "It can tell its hit rate")
 async def it_can_be_watched(bench: Bench) -> str:
-    cache, database = bench.new(default_ttl=60), Database()
+    cache, source = bench.new(default_ttl=60), Source()
     for _ in range(4):
-        await bench.read(cache, "user:1", database.load)
+        await bench.read(cache, "user:1", source.load)
     if not hasattr(cache, "stats"):
         raise Unmet(
             expected="3 hits of 4",
@@ -442,13 +439,13 @@ async def it_can_be_watched(bench: Bench) -> str:
 
 @promise("A15", "An old page beats none")
 async def an_old_page_beats_none(bench: Bench) -> str:
-    cache, database = bench.new(default_ttl=60), Database()
+    cache, source = bench.new(default_ttl=60), Source()
     patient = {"stale_if_error": 300}
-    await bench.read(cache, "user:1", database.load, **patient)
+    await bench.read(cache, "user:1", source.load, **patient)
     await bench.advance(61)
-    database.value = ConnectionError("down")
+    source.value = ConnectionError("down")
     try:
-        value = await bench.read(cache, "user:1", database.load, **patient)
+        value = await bench.read(cache, "user:1", source.load, **patient)
     except ConnectionError:
         raise Unmet(
             expected="the page of a minute ago",
@@ -458,7 +455,7 @@ async def an_old_page_beats_none(bench: Bench) -> str:
     await bench.advance(300)
     for key, why in (("user:1", "too old"), ("user:2", "never seen")):
         try:
-            await bench.read(cache, key, database.load, **patient)
+            await bench.read(cache, key, source.load, **patient)
         except ConnectionError:
             continue
         raise Unmet(expected=f"ConnectionError: the page is {why}", got=f"a page, {why}")

@@ -6,17 +6,17 @@ the first case that goes wrong; the order of the cases is the order in which peo
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
 from .checks import Result, Unmet, judge
-from .contract import Bench, Database
+from .contract import Bench, Source
 from .simulation import simulate
 
 __all__ = ["EXERCISES", "exercise"]
 
-Check = Callable[[Any], Awaitable[str]]
+Check = Callable[[Any], Coroutine[Any, Any, str]]
 EXERCISES: dict[str, tuple[str, Check]] = {}
 
 
@@ -33,13 +33,9 @@ async def exercise(name: str, answer: Any) -> Result:
     title, function = EXERCISES[name]
 
     async def question() -> str:
-        return simulate(_run(function, answer))
+        return simulate(function(answer))
 
     return await judge(name, title, question())
-
-
-async def _run(function: Check, answer: Any) -> str:
-    return await function(answer)
 
 
 @_exercise("00-1", "The share of visits that are hits")
@@ -131,8 +127,8 @@ def _unsolved(outcomes: list[Any]) -> None:
 async def get_or_load(answer: Any) -> str:
     bench = Bench(answer)
 
-    database, cache = Database("page"), bench.new(default_ttl=300)
-    fifty = await _callers(50, lambda: cache.get_or_load("a", database.load))
+    source, cache = Source("page"), bench.new(default_ttl=300)
+    fifty = await _callers(50, lambda: cache.get_or_load("a", source.load))
     outcomes = await _outcomes(fifty)
     _unsolved(outcomes)
     for outcome in outcomes:
@@ -142,21 +138,21 @@ async def get_or_load(answer: Any) -> str:
                 got=f"A caller got {outcome!r}.",
                 hint="Return the value to every caller, the first included.",
             )
-    if database.loads != 1:
+    if source.loads != 1:
         raise Unmet(
             expected="1 load for 50 callers",
-            got=f"50 callers, {database.loads} loads.",
+            got=f"50 callers, {source.loads} loads.",
             hint="Whoever misses while a load is under way waits for that one.",
         )
-    await cache.get_or_load("a", database.load)
-    if database.loads != 1:
+    await cache.get_or_load("a", source.load)
+    if source.loads != 1:
         raise Unmet(
             expected="a hit for the next caller",
             got="The next caller loaded again.",
             hint="Store what was loaded: await self.set(key, value).",
         )
 
-    slow, quick, cache = Database(seconds=10), Database(seconds=0.02), bench.new(default_ttl=300)
+    slow, quick, cache = Source(seconds=10), Source(seconds=0.02), bench.new(default_ttl=300)
     first = await _callers(1, lambda: cache.get_or_load("a", slow.load))
     second = await _callers(1, lambda: cache.get_or_load("b", quick.load))
     await asyncio.sleep(1)
@@ -169,12 +165,12 @@ async def get_or_load(answer: Any) -> str:
         )
     await _outcomes([*first, *second])
 
-    database, cache = Database(ConnectionError("down")), bench.new(default_ttl=300)
-    outcomes = await _outcomes(await _callers(5, lambda: cache.get_or_load("a", database.load)))
-    if database.loads != 1:
+    source, cache = Source(ConnectionError("down")), bench.new(default_ttl=300)
+    outcomes = await _outcomes(await _callers(5, lambda: cache.get_or_load("a", source.load)))
+    if source.loads != 1:
         raise Unmet(
             expected="1 load for 5 callers, also when it fails",
-            got=f"The load failed, and was tried {database.loads} times.",
+            got=f"The load failed, and was tried {source.loads} times.",
             hint="Those who waited for it get its error.",
         )
     told = sum(isinstance(outcome, ConnectionError) for outcome in outcomes)
@@ -184,8 +180,8 @@ async def get_or_load(answer: Any) -> str:
             got=f"The load failed; {told} of 5 callers were told.",
             hint="A task keeps its error for everyone who awaits it.",
         )
-    database.value = "page"
-    again = await _outcomes(await _callers(1, lambda: cache.get_or_load("a", database.load)))
+    source.value = "page"
+    again = await _outcomes(await _callers(1, lambda: cache.get_or_load("a", source.load)))
     if again != ["page"]:
         raise Unmet(
             expected="a page, now that the database is back",
@@ -199,8 +195,8 @@ async def get_or_load(answer: Any) -> str:
 
 
 async def _one_leaves(bench: Bench, leaver: int) -> None:
-    database, cache = Database("page"), bench.new(default_ttl=300)
-    callers = await _callers(5, lambda: cache.get_or_load("a", database.load))
+    source, cache = Source("page"), bench.new(default_ttl=300)
+    callers = await _callers(5, lambda: cache.get_or_load("a", source.load))
     callers[leaver].cancel()
     outcomes = await _outcomes(callers)
     others = outcomes[:leaver] + outcomes[leaver + 1 :]
@@ -216,7 +212,7 @@ async def _one_leaves(bench: Bench, leaver: int) -> None:
             got=f"Caller {leaver + 1} left; {4 - others.count('page')} others lost the page.",
             hint="Cancelling a waiter cancels the task it awaits: await asyncio.shield(task).",
         )
-    if database.loads != 1:
+    if source.loads != 1:
         raise Unmet(
             expected="the load goes on when a caller leaves",
             got=f"Caller {leaver + 1} left, and the load began again.",
