@@ -1,5 +1,6 @@
 """What stands around the notebooks: the files that install the course, the README, and `make`."""
 
+import ast
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import tomllib
 import urllib.error
 import urllib.request
 from base64 import b64decode
-from importlib.metadata import distribution
+from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
 import nbformat
@@ -33,6 +34,7 @@ PINS = [
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
 ]
 EXTRAS = [Requirement(r) for extra in PROJECT["optional-dependencies"].values() for r in extra]
+OWN = {"cachepool_lib", "tests"}
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 
@@ -96,6 +98,26 @@ def test_the_library_needs_nothing_but_python() -> None:
     assert PROJECT["dependencies"] == []
     code = "import cachepool_lib, sys; sys.exit('cachepool_lib.lab' in sys.modules)"
     subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize(
+    ("folder", "extras"), [("cachepool_lib", ["lab"]), ("tests", ["lab", "dev"])]
+)
+def test_what_is_imported_is_asked_for(folder: str, extras: list[str]) -> None:
+    """Each package that the code names is in pyproject.toml, not only brought by another one."""
+    asked = {
+        canonicalize_name(Requirement(r).name)
+        for extra in extras
+        for r in PROJECT["optional-dependencies"][extra]
+    }
+    providers = packages_distributions()
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module or ""]
+            for name in {name.split(".")[0] for name in names} - OWN - sys.stdlib_module_names:
+                assert asked & set(map(canonicalize_name, providers[name])), f"{path}: {name}"
 
 
 # -- environment.yml ---------------------------------------------------------------------------
