@@ -374,7 +374,6 @@ class AsyncCache:
         for waiter in flight.waiters:
             if not waiter.done():
                 waiter.set_exception(_copy(error))
-                waiter.exception()  # seen, even if its caller is cancelled before it looks
 
 
 def _is_done(flight: _Flight) -> bool:

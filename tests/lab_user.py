@@ -96,8 +96,8 @@ def guards(place: Path) -> list[psutil.Process]:
 
 
 def servers(place: Path) -> list[psutil.Process]:
-    """The guard and its servers (of containers: the guard alone)."""
-    return [one for guard in guards(place) for one in (guard, *guard.children(recursive=True))]
+    """The guards' children; containers are none."""
+    return [one for guard in guards(place) for one in guard.children(recursive=True)]
 
 
 def lives(process: psutil.Process) -> bool:

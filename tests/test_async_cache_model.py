@@ -24,9 +24,9 @@ from cachepool_lib import AsyncCache
 from tests.async_cache_tools import ManualClock, turns
 
 DEFAULT_TTL = 20
-KEYS = st.sampled_from("abc")
-TTLS = st.sampled_from([None, 0, 5, 20, math.inf])
-WINDOWS = st.sampled_from([0, 0, 10, 60])
+KEYS = st.sampled_from("ab")
+TTLS = st.sampled_from([None, 0, 5, 5, math.inf])
+WINDOWS = st.sampled_from([0, 10, 60])
 MISSING = object()
 
 
@@ -135,7 +135,7 @@ class CacheMachine(RuleBasedStateMachine):
     def clear(self) -> None:
         self.run(self.cache.clear())
         self.entries.clear()
-        for key in "abc":
+        for key in "ab":
             self.void(key)
 
     @rule()

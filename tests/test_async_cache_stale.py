@@ -89,6 +89,26 @@ async def test_the_smaller_window_counts(
         await cache.get_or_load("k", fails, retry_after=0, **{name: own_window})
 
 
+async def test_each_window_is_compared_with_its_own_kind(
+    cache: AsyncCache, clock: ManualClock, loads: Loads
+) -> None:
+    """Kept for one window, a value is not served for the other."""
+
+    async def fails() -> Any:
+        raise LookupError
+
+    await stored(cache, stale_while_revalidate=60, stale_if_error=30)
+    clock.now = 1040
+    with pytest.raises(LookupError):
+        await cache.get_or_load("k", fails, stale_if_error=60, retry_after=0)
+    await stored(cache, stale_while_revalidate=30, stale_if_error=60)
+    clock.now += 40
+    caller = await begin(cache.get_or_load("k", loads, 10, stale_while_revalidate=60))
+    assert not caller.done()
+    loads[0].set_result("new")
+    assert await caller == "new"
+
+
 async def test_get_serves_nothing_stale(cache: AsyncCache, clock: ManualClock) -> None:
     """Kept for those who ask for stale values, an expired value is a miss for get and delete."""
     await stored(cache, stale_while_revalidate=60)
@@ -171,6 +191,24 @@ async def test_a_refresh_that_was_voided_belongs_to_who_waits_for_it(
             loads[-1].set_result("v")
             assert await joined == "v"
         assert await cache.get("k") is None
+
+
+async def test_an_older_load_that_fails_does_not_delay_the_newer_value(
+    cache: AsyncCache, clock: ManualClock, loads: Loads
+) -> None:
+    """retry_after counts from a failure to renew this very entry, not from one before it."""
+    terms: Any = {"stale_while_revalidate": 60, "retry_after": 30}
+    old = await begin(cache.get_or_load("k", loads, 10, **terms))
+    await cache.delete("k")
+    await stored(cache, "new", **terms)
+    loads[0].set_exception(LookupError())
+    with pytest.raises(LookupError):
+        await old
+    clock.now += 10
+    assert await cache.get_or_load("k", loads, 10, **terms) == "new"
+    await turns()
+    assert len(loads) == 2
+    await cache.close()
 
 
 async def test_a_failed_refresh_is_logged_and_counted(

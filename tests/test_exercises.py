@@ -183,6 +183,17 @@ class ForgetsToStore(KeepsErrors):
             del self.flights[key]
 
 
+class KeepsFlights(KeepsErrors):
+    async def fly(self, key: Any, load: Any) -> Any:
+        try:
+            value = await load()
+        except Exception:
+            del self.flights[key]
+            raise
+        await self.set(key, value)
+        return value
+
+
 class OneLock(Flights):
     def lock_for(self, key: Any) -> Any:
         return self.lock
@@ -210,13 +221,18 @@ class LockForEachKey(OneLock):
         (LoadsItself, "Caller 1 left; 2–5 still wait. Give the load its own task."),
         (
             NoShield,
-            "Caller 1 left; 4 others lost the page. "
-            "Cancelling a waiter cancels the task it awaits: await asyncio.shield(task).",
+            "Caller 1 left; 4 others lost the page. Give the load its own task and await it through "
+            "asyncio.shield: cancelling a waiter cancels what it awaits.",
         ),
         (KeepsErrors, "The next call got the old error. Remove the flight in `finally`."),
         (
             ForgetsToStore,
             "The next caller loaded again. Store what was loaded: await self.set(key, value).",
+        ),
+        (
+            KeepsFlights,
+            "The ttl was over, and the old page came back. "
+            "Remove the flight in `finally`: when it fails and when it doesn't.",
         ),
         (OneLock, "Key b waited for key a. Flights are per key: keep them in a dict."),
         (
