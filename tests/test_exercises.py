@@ -221,8 +221,8 @@ class LockForEachKey(OneLock):
         (LoadsItself, "Caller 1 left; 2–5 still wait. Give the load its own task."),
         (
             NoShield,
-            "Caller 1 left; 4 others lost the page. Give the load its own task and await it through "
-            "asyncio.shield: cancelling a waiter cancels what it awaits.",
+            "Caller 1 left; 4 others lost the page. Give the load its own task and await it "
+            "through asyncio.shield: cancelling a waiter cancels what it awaits.",
         ),
         (KeepsErrors, "The next call got the old error. Remove the flight in `finally`."),
         (

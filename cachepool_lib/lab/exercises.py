@@ -151,6 +151,14 @@ async def get_or_load(answer: Any) -> str:
             got="The next caller loaded again.",
             hint="Store what was loaded: await self.set(key, value).",
         )
+    await asyncio.sleep(301)
+    await cache.get_or_load("a", source.load)
+    if source.loads != 2:
+        raise Unmet(
+            expected="a new load once the ttl is over",
+            got="The ttl was over, and the old page came back.",
+            hint="Remove the flight in `finally`: when it fails and when it doesn't.",
+        )
 
     slow, quick, cache = Source(seconds=10), Source(seconds=0.02), bench.new(default_ttl=300)
     first = await _callers(1, lambda: cache.get_or_load("a", slow.load))
@@ -210,7 +218,8 @@ async def _one_leaves(bench: Bench, leaver: int) -> None:
         raise Unmet(
             expected="a page for the four who stay",
             got=f"Caller {leaver + 1} left; {4 - others.count('page')} others lost the page.",
-            hint="Cancelling a waiter cancels the task it awaits: await asyncio.shield(task).",
+            hint="Give the load its own task and await it through asyncio.shield: "
+            "cancelling a waiter cancels what it awaits.",
         )
     if source.loads != 1:
         raise Unmet(
