@@ -141,6 +141,8 @@ def docker() -> Any:
 
 def containers(place: Path) -> list[Any]:
     """The containers, running or not, of guards whose files are in *place*."""
-    client = docker()
-    every = client.containers.list(all=True, filters={"label": "cachepool-lab"}) if client else []
+    client, ours = docker(), {"label": "cachepool-lab"}
+    if client is None:
+        return []
+    every = client.containers.list(all=True, filters=ours, ignore_removed=True)
     return [one for one in every if one.labels["cachepool-lab"].startswith(f"{place}/")]

@@ -68,7 +68,8 @@ async def _remove(label: str) -> None:
     """Remove the containers with this label, at once and whatever happens to one of them."""
     import docker
 
-    containers = docker.from_env().containers.list(all=True, filters={"label": label})
+    engine = docker.from_env()
+    containers = engine.containers.list(all=True, filters={"label": label}, ignore_removed=True)
     removals = [asyncio.to_thread(one.remove, force=True, v=True) for one in containers]
     await asyncio.gather(*removals, return_exceptions=True)
 
