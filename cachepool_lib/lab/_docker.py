@@ -56,7 +56,7 @@ def check_engine() -> None:
         raise Unavailable(no_engine(reason(error))) from None
     if missing and os.environ.get("CACHEPOOL_PULL") != "1":
         names = " and no image ".join(missing)
-        raise Unavailable(f"the Docker engine has no image {names} (CACHEPOOL_PULL=1 pulls)")
+        raise Unavailable(f"the Docker engine has no image {names}; CACHEPOOL_PULL=1 lets it pull")
     for image in missing:
         try:
             docker.from_env(timeout=PULL_SECONDS).images.pull(image)
