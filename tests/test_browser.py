@@ -107,7 +107,7 @@ def _answers(url: str) -> bool:
 
 @dataclass
 class Opened:
-    """A notebook after Run All Cells: the page that shows it, its cells, what it wanted from elsewhere."""
+    """A notebook after Run All Cells: its page, its cells, what it asked of other machines."""
 
     page: Page
     content: nbformat.NotebookNode
@@ -135,7 +135,9 @@ class Opened:
 @contextmanager
 def _opened(browser: Browser, lab: Lab, name: str) -> Iterator[Opened]:
     """Open the notebook *name* and run all its cells."""
-    page = browser.new_page(viewport={"width": 1600, "height": 900})
+    page = browser.new_page(
+        viewport={"width": 1600, "height": 900}, permissions=["local-network-access"]
+    )
     notebook = Opened(page, nbformat.read(lab.folder / name, as_version=4))
 
     def answer(route: Route) -> None:
@@ -148,19 +150,21 @@ def _opened(browser: Browser, lab: Lab, name: str) -> Iterator[Opened]:
             route.abort()
 
     page.route("**/*", answer)
-    page.goto(f"{lab.url}/lab/tree/notebooks/{name}?reset")
-    page.get_by_text("| Idle").wait_for(timeout=SECONDS_TO_START * 1000)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    deadline = time.monotonic() + SECONDS_TO_RUN
-    while notebook.not_run and not notebook.failed and time.monotonic() < deadline:
-        page.wait_for_timeout(500)
-        # The page draws only the cells near the screen; JupyterLab's model holds them all.
-        model = page.evaluate("jupyterapp.shell.currentWidget.content.model.toJSON()")
-        notebook.content = nbformat.from_dict(model)
-    yield notebook
-    page.unroute_all(behavior="ignoreErrors")
-    page.close()
+    try:
+        page.goto(f"{lab.url}/lab/tree/notebooks/{name}?reset")
+        page.get_by_text("| Idle").wait_for(timeout=SECONDS_TO_START * 1000)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        deadline = time.monotonic() + SECONDS_TO_RUN
+        while notebook.not_run and not notebook.failed and time.monotonic() < deadline:
+            page.wait_for_timeout(500)
+            # The page draws only the cells near the screen; JupyterLab's model holds them all.
+            model = page.evaluate("jupyterapp.shell.currentWidget.content.model.toJSON()")
+            notebook.content = nbformat.from_dict(model)
+        yield notebook
+    finally:
+        page.unroute_all(behavior="ignoreErrors")
+        page.close()
 
 
 def _scroll_to(page: Page, selector: str) -> Locator:
