@@ -132,6 +132,8 @@ def test_nothing_points_at_an_engine(monkeypatch: pytest.MonkeyPatch, place: Pat
     monkeypatch.setenv("CACHEPOOL_SERVICES", "docker")
     monkeypatch.setattr(tempfile, "tempdir", str(place))
     monkeypatch.setattr(_docker, "SOCKET", f"{place}/docker.sock")
+    # Another test of this process may have servers already.
+    monkeypatch.setattr(sys.modules[ServicesError.__module__], "_current", None)
     with pytest.raises(ServicesError, match=r"docker\.sock: there is no such file"):
         asyncio.run(services())
 
