@@ -9,7 +9,8 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check --no-input install --quiet -c constraints.txt
+# Twice quiet: errors alone.
+PIP := $(PY) -m pip --disable-pip-version-check --no-input install -qq -c constraints.txt
 # A kernel of this environment wins over one of the same name in the home folder.
 export JUPYTER_PREFER_ENV_PATH := 1
 
