@@ -18,13 +18,16 @@ export JUPYTER_PREFER_ENV_PATH := 1
 help:
 	@sed -n '/^#   make/s/^# //p' Makefile
 
+# Without the announcements JupyterLab neither asks about news nor looks for a newer version.
 lab: $(VENV)/.lab
+	@mkdir -p $(VENV)/etc/jupyter/labconfig
+	@echo '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}' \
+	  >$(VENV)/etc/jupyter/labconfig/page_config.json
 	@if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY$$BROWSER" ]; then \
 	  set -- --no-browser; echo "No browser at hand: open the address below that begins with http."; fi; \
 	exec $(PY) -m jupyterlab "$$@" --ip=127.0.0.1 --allow-root --log-level=WARN \
 	  --ServerApp.root_dir=. --AsyncMappingKernelManager.transport_encryption=auto \
 	  --LabApp.default_url=/lab/tree/notebooks/00-start-here.ipynb \
-	  --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	  --LabApp.extension_manager=readonly
 
 test: $(VENV)/.dev
