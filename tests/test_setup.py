@@ -308,7 +308,7 @@ def test_lab_prints_its_address_where_there_is_no_browser() -> None:
         assert "/lab/tree/notebooks/00-start-here.ipynb?token=" in url
         page = read_once_it_listens(url)
         config = json.loads(page.split('type="application/json">')[1].split("</script>")[0])
-        assert config["news"] == {"disabled": True}
+        assert "@jupyterlab/apputils-extension:announcements" in config["disabledExtensions"]
         children = psutil.Process(lab.pid).children(recursive=True)
         sockets = [c for p in children for c in p.net_connections() if c.status == "LISTEN"]
         assert {c.laddr.ip for c in sockets} == {"127.0.0.1"}
