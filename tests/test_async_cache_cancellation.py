@@ -33,20 +33,20 @@ async def tasks_of_each_kind(request: pytest.FixtureRequest) -> Any:
 
 
 class Story:
-    """One cache, one key, one loader that takes three turns and ends as it should."""
+    """One cache, one key, one loader that takes three turns, or more, and ends as it should."""
 
     def __init__(self, ending: str = "value") -> None:
         self.clock = ManualClock()
         self.cache = AsyncCache(clock=self.clock)
         self.ending = ending
+        self.turns = 3
         self.loads = Counter[str]()  # begun, and then: value, error or cancelled
 
     async def load(self) -> str:
         self.loads["begun"] += 1
         how = "cancelled"
         try:
-            for _ in range(3):
-                await asyncio.sleep(0)
+            await turns(self.turns)
             how = self.ending
             if how == "error":
                 raise LookupError
@@ -228,6 +228,7 @@ async def test_who_joined_a_refresh_is_cancelled(ending: str, joined: int) -> No
         await asyncio.gather(*story.callers(1, ttl=10, stale_while_revalidate=60))
         story.clock.now += 10
         story.ending = ending
+        story.turns = 8  # long enough to be joined, and left, while it runs
         await asyncio.gather(*story.callers(1, ttl=10, stale_while_revalidate=60))
         callers = story.callers(joined)
         await turns(turn)
