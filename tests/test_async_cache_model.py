@@ -123,27 +123,32 @@ class CacheMachine(RuleBasedStateMachine):
         else:
             assert value == entry.value
 
-    @rule(key=KEYS)
-    def delete(self, key: str) -> None:
-        was_there = self.run(self.cache.delete(key))
-        entry = self.entries.pop(key, None)
-        fresh = entry is not None and self.clock.now < entry.expires_at
-        assert was_there == fresh or (self.maxsize is not None and not was_there)
-        self.void(key)
-
-    @rule()
-    def clear(self) -> None:
-        self.run(self.cache.clear())
-        self.entries.clear()
-        for key in "ab":
+    @rule(key=KEYS, how=st.sampled_from(["delete", "delete", "clear", "close"]))
+    def forget(self, key: str, how: str) -> None:
+        if how == "delete":
+            was_there = self.run(self.cache.delete(key))
+            entry = self.entries.pop(key, None)
+            fresh = entry is not None and self.clock.now < entry.expires_at
+            assert was_there == fresh or (self.maxsize is not None and not was_there)
             self.void(key)
+        elif how == "clear":
+            self.run(self.cache.clear())
+            self.entries.clear()
+            for each in list(self.live):
+                self.void(each)
+        else:
+            self.run(self.cache.close())
+            for each, load in list(self.live.items()):
+                if load.background:
+                    self.void(each)
 
-    @rule()
-    def close(self) -> None:
-        self.run(self.cache.close())
-        for key, load in list(self.live.items()):
-            if load.background:
-                self.void(key)
+    @rule(key=KEYS, terms=TERMS, seconds=st.sampled_from([0, 1, 5, 15]))
+    def visit(self, key: str, terms: Terms, seconds: float) -> None:
+        """What happens most: somebody asks, a load ends if there was one, and time goes by."""
+        self.ask(key, terms)
+        if key in self.live:
+            self.end(self.live[key], good=True)
+        self.clock.now += seconds
 
     @rule(key=KEYS, terms=TERMS)
     def ask(self, key: str, terms: Terms) -> None:
@@ -209,7 +214,10 @@ class CacheMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(not load.end.done() for load in self.loads))
     @rule(data=st.data(), good=st.booleans())
     def a_load_ends(self, data: st.DataObject, good: bool) -> None:
-        load = data.draw(st.sampled_from([load for load in self.loads if not load.end.done()]))
+        running = [load for load in self.loads if not load.end.done()]
+        self.end(data.draw(st.sampled_from(running)), good)
+
+    def end(self, load: Load, good: bool) -> None:
         if good:
             load.end.set_result(load.number)
         else:
