@@ -142,13 +142,26 @@ class CacheMachine(RuleBasedStateMachine):
                 if load.background:
                     self.void(each)
 
-    @rule(key=KEYS, terms=TERMS, seconds=st.sampled_from([0, 1, 5, 15]))
-    def visit(self, key: str, terms: Terms, seconds: float) -> None:
+    @rule(
+        key=KEYS,
+        terms=TERMS,
+        good=st.sampled_from([True, True, False]),
+        seconds=st.sampled_from([0, 1, 5, 15]),
+    )
+    def visit(self, key: str, terms: Terms, good: bool, seconds: float) -> None:
         """What happens most: somebody asks, a load ends if there was one, and time goes by."""
         self.ask(key, terms)
         if key in self.live:
-            self.end(self.live[key], good=True)
+            self.end(self.live[key], good)
         self.clock.now += seconds
+
+    @rule(key=KEYS, terms=TERMS)
+    def ask_and_leave(self, key: str, terms: Terms) -> None:
+        """Somebody without patience, who may have begun a load or joined one."""
+        waiting = len(self.callers)
+        self.ask(key, terms)
+        if len(self.callers) > waiting:
+            self.leave(self.callers[-1])
 
     @rule(key=KEYS, terms=TERMS)
     def ask(self, key: str, terms: Terms) -> None:
@@ -195,7 +208,7 @@ class CacheMachine(RuleBasedStateMachine):
         else:
             due = self.clock.now >= entry.retry_at
             assert self.in_window(entry, caller.terms, failed=not due)
-            assert (key in self.live) or not due
+            assert key in self.live if due else not begun
 
     def has_to_wait(self, key: str, caller: Caller, begun: list[Load]) -> None:
         entry = self.entries.get(key)
@@ -250,7 +263,9 @@ class CacheMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.callers)
     @rule(data=st.data())
     def a_caller_leaves(self, data: st.DataObject) -> None:
-        caller = data.draw(st.sampled_from(self.callers))
+        self.leave(data.draw(st.sampled_from(self.callers)))
+
+    def leave(self, caller: Caller) -> None:
         caller.task.cancel()
         self.run(turns())
         assert caller.task.cancelled()
