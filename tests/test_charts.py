@@ -102,7 +102,7 @@ ANSWERS = [
 GUESSING: dict[str, tuple[Callable[..., Chart], str]] = {
     "before_after": (
         partial(charts.before_after, QUERIES, CACHED, ["hit"] * 97 + ["miss"] * 3),
-        "page before and after, real: 100 and 100 pages, the median more than 3 times faster",
+        "visits before and after, real: 100 and 100 visits, the median more than 3 times faster",
     ),
     "hit_rate_by_ttl": (
         partial(charts.hit_rate_by_ttl, TTLS, THEORY),
@@ -136,7 +136,7 @@ GUESSING: dict[str, tuple[Callable[..., Chart], str]] = {
     ),
     "outcomes_over_time": (
         partial(charts.outcomes_over_time, {"off": outage(False), "on": outage(True)}, (60, 120)),
-        "share of pages failed in the outage, simulated: off 0.63, on 0.05",
+        "share of visits failed in the outage, simulated: off 0.63, on 0.05",
     ),
 }
 PLAIN: dict[str, tuple[Callable[..., Chart], str]] = {
@@ -229,6 +229,40 @@ def test_any_guess_is_readable(name, guess):
     assert chart.text.startswith(GUESSING[name][1] + "; " + label)
 
 
+@pytest.mark.parametrize("mark", ROOMS)
+def test_figures_stand_at_the_mark(mark):
+    """Wherever the mark is, each line's figure there is beside it, and can be read."""
+    chart = charts.hit_rate_by_capacity(ROOMS, POLICIES, mark=mark, guess=0.5)
+    assert_readable(chart)
+    [ax] = chart.figure.axes
+    upright = ax.transData.transform((100 * mark, 0))[0]
+    at_mark = {f"{rates[ROOMS.index(mark)]:.2f}" for rates in POLICIES.values()}
+    gaps = [
+        min(abs(box.x0 - upright), abs(box.x1 - upright))
+        for words, box, _ in texts(chart)
+        if words in at_mark
+    ]
+    assert len(gaps) == len(POLICIES)
+    assert max(gaps) < 20
+
+
+@pytest.mark.parametrize("when", [(0, 30), (70, 100), (150, 180)], ids=str)
+def test_guess_of_a_share_stands_beside_the_share(when):
+    """Whenever the outage is, the guess is written as a share and not drawn as visits a second."""
+    runs = {"off": outage(False), "on": outage(True)}
+    chart = charts.outcomes_over_time(runs, when, guess=Guess(0.05, answered=False))
+    assert_readable(chart)
+    assert "a common first guess: 5 %" in written(chart)
+    assert not any(ax.lines for ax in chart.figure.axes)
+
+
+def test_waiting_is_named_where_it_is_seen():
+    """Where every visitor's wait is a load, nothing is pale."""
+    chart = charts.swimlane({"naive": fifty(False)})
+    assert "pale" not in written(chart)
+    assert "pale: the visitor waits" in written(drawn("swimlane"))
+
+
 @pytest.mark.parametrize("guess", [0.4, 1e6], ids=["inside", "outside"])
 @pytest.mark.parametrize("name", GUESSING)
 def test_guess_is_dashed_and_grey(name, guess):
@@ -264,7 +298,7 @@ def test_says_simulated_or_real(name):
 
 
 AXES = {
-    "before_after": ("time for one page (milliseconds, log scale)", "before after"),
+    "before_after": ("time for one visit (milliseconds, log scale)", "before after"),
     "popularity": ("1 % 10 % 100 %", "pages visits"),
     "hit_rate_by_ttl": ("ttl (seconds, log scale)", "hit rate"),
     "bar_of_life": ("age of the entry (seconds)", "time.time monotonic"),
@@ -273,7 +307,7 @@ AXES = {
     "swimlane": ("time (milliseconds)", "visitor 1 visitor 50"),
     "swimlane, one leaves": ("time (milliseconds)", "visitor 1 visitor 2 visitor 3"),
     "loads_per_second": ("time (seconds)", "loads per second"),
-    "outcomes_over_time": ("time (seconds)", "pages per second"),
+    "outcomes_over_time": ("time (seconds)", "visits per second"),
     "race": ("step, in order of time", "loader writer reader"),
     "guesses": ("guess ÷ result (log scale)", "hit rate at 1 s age when gone"),
 }
@@ -297,15 +331,15 @@ def test_titles_state_the_finding():
     """A title has the figures that the data shows."""
     titles = {name: title(drawn(name)) for name in ALL}
     assert titles == {
-        "before_after": "The median page is 110 times faster, the p99 1.2 times",
-        "hit_rate_by_ttl": "A ttl of 1 s answers 30 % of pages; 300 to 600 s adds 5 points",
+        "before_after": "The median visit is 110 times faster",
+        "hit_rate_by_ttl": "A ttl of 1 s answers 30 % of visits; 300 to 600 s adds 5 points",
         "bar_of_life": "Promised 60 s, served for 7,260 s",
         "entries_over_time": "Unbounded keeps 9,000 entries, bounded at most 1,000",
-        "hit_rate_by_capacity": "Room for 1 % of users answers 50 % of pages with S3-FIFO",
+        "hit_rate_by_capacity": "Room for 1 % of users answers 50 % of visits with S3-FIFO",
         "swimlane": "50 visitors, 50 loads; single flight: 1",
         "swimlane, one leaves": "1 of 5 visitors leaves, 5 without a page; ours: 1",
         "loads_per_second": "The peak falls from 65 to 19 loads a second",
-        "outcomes_over_time": "While the database is down, 63 % of pages fail, then 5 %",
+        "outcomes_over_time": "While the database is down, 63 % of visits fail, then 5 %",
         "popularity": "1 % of the pages get 52 % of the visits",
         "race": "Step 4 comes too late: the loader stores the old page",
         "guesses": "7 of 8 guesses were more than 3 times off",
@@ -315,12 +349,12 @@ def test_titles_state_the_finding():
 @pytest.mark.parametrize(
     ("chart", "expected"),
     [
-        (partial(charts.before_after, QUERIES, QUERIES), "The page before and after"),
-        (partial(charts.before_after, CACHED, QUERIES), "The page before and after"),
+        (partial(charts.before_after, QUERIES, QUERIES), "The visits before and after"),
+        (partial(charts.before_after, CACHED, QUERIES), "The visits before and after"),
         (partial(charts.before_after, QUERIES, [0.0001] * 9 + [1]),
-         "The median page is 45 times faster, the p99 no faster"),
+         "The median visit is 45 times faster"),
         (partial(charts.hit_rate_by_ttl, {1: 0.3, 60: 0.7, 300: 0.6}, THEORY),
-         "A ttl of 1 s answers 30 % of pages"),
+         "A ttl of 1 s answers 30 % of visits"),
         (partial(charts.bar_of_life, {"ours": 60}, 60), "Gone after 60 s, as promised"),
         (partial(charts.bar_of_life, {"ours": 50}, 60), "Promised 60 s, gone by 50 s"),
         (partial(charts.entries_over_time, ENTRIES, 500), "Entries in the cache over time"),
@@ -329,15 +363,17 @@ def test_titles_state_the_finding():
          "The peak is 19 loads a second"),
         (partial(charts.loads_per_second, {"a": [0, 0]}), "The peak is 0 loads a second"),
         (partial(charts.outcomes_over_time, {"on": outage(True), "off": outage(False)}, (60, 120)),
-         "While the database is down, 5 % of pages fail"),
+         "While the database is down, 5 % of visits fail"),
         (partial(charts.outcomes_over_time, {"on": outage(False)}, (0, 60)),
-         "While the database is down, 0 % of pages fail"),
+         "While the database is down, 0 % of visits fail"),
         (partial(charts.swimlane, {"ours": five(False)[:2]}), "2 visitors, 1 load"),
         (partial(charts.swimlane, {"ours": fifty(True), "naive": fifty(False)}),
          "50 visitors, 1 load; naive: 50"),
         (partial(charts.race, [Step("reader", "gets the new page")]),
          "1 step, and none comes too late"),
         (partial(charts.guesses, ANSWERS[3:4]), "No guess was more than 3 times off"),
+        (partial(charts.guesses, ANSWERS[-1:]), "No guess has a result yet"),
+        (partial(charts.guesses, []), "No guess has a result yet"),
         (partial(charts.guesses, ANSWERS[8:9]), "No guess was more than 3 times off"),
         (partial(charts.popularity, [1]), "100 % of the pages get 100 % of the visits"),
     ],
@@ -352,7 +388,7 @@ def test_titles_claim_nothing_that_does_not_hold(chart, expected):
 BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: charts.before_after([], CACHED), "before is empty"),
     (lambda: charts.before_after(QUERIES, [0.1, -1.0]), r"after\[1\].*-1.0"),
-    (lambda: charts.before_after(QUERIES, [0.1], ["hit", "hit"]), "1 pages after, but 2 outcomes"),
+    (lambda: charts.before_after(QUERIES, [0.1], ["hit", "hit"]), "1 visits after, but 2 outcomes"),
     (lambda: charts.popularity([0, 0]), "visits are all 0"),
     (lambda: charts.popularity([1, -2]), r"visits\[1\].*-2"),
     (lambda: charts.hit_rate_by_ttl({1: 30}, THEORY), r"hit rate\[0\].*from 0 to 1, not 30"),
@@ -381,7 +417,6 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: charts.outcomes_over_time({"a": {"hit": [1], "miss": []}}, (0, 1)), "miss.*a.*empty"),
     (lambda: charts.outcomes_over_time({"a": {"hit": [1], "miss": [1, 2]}}, (0, 1)), "'a'.*secon"),
     (lambda: charts.outcomes_over_time({"a": {"hit": [1]}}, (5, 5)), "after 5 s, not at 5 s"),
-    (lambda: charts.guesses(ANSWERS[-1:]), "no guess has a result"),
 ]
 
 

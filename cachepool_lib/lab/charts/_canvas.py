@@ -29,6 +29,7 @@ FAILED = "#A6192E"
 GUESS = "#6E6E6E"
 INK = "#222222"  # text, theory, and the naive version
 QUIET = "#5F5F5F"  # what is there for comparison
+WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 2}  # behind text that lines may cross
 
 _STYLE: Any = [
     "default",  # not the reader's own settings: a chart looks the same everywhere
@@ -152,8 +153,8 @@ def number(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share as a percentage, a whole one from 1 % up."""
-    return f"{number(100 * share) if 0 < share < 0.01 else round(100 * share)} %"
+    """Write a share as a percentage, a whole one from 1 % to 100 %."""
+    return f"{round(100 * share) if 0.01 <= share <= 1 else number(100 * share)} %"
 
 
 def duration(seconds: float) -> str:
@@ -218,14 +219,29 @@ def spread(wanted: Sequence[float], sizes: Sequence[float], low: float, high: fl
     return places
 
 
-def margin_labels(ax: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
-    """Write (y, text, colour) beside the right edge, each at its height, none over another."""
+def _heights(ax: Axes, labels: Sequence[tuple[float, str, str]]) -> tuple[list[float], list[float]]:
+    """Return the heights of (y, text, colour) in the axes, and where text fits beside them."""
     figure: Any = ax.figure
     figure.draw_without_rendering()  # the height of the axes is known after that
     low, high = ax.get_ylim()
     heights = [(y - low) / (high - low) for y, _, _ in labels]
     sizes = [(1 + text.count("\n")) * _LINE / ax.bbox.height for _, text, _ in labels]
-    places = spread(heights, sizes, 0, 1)
+    return heights, spread(heights, sizes, 0, 1)
+
+
+def column(ax: Axes, x: float, labels: Sequence[tuple[float, str, str]]) -> None:
+    """Write (y, text, colour) right of the upright at *x*, or left of one near the end."""
+    _, places = _heights(ax, labels)
+    right = ax.transData.transform((x, 0))[0] < ax.bbox.x1 - 50
+    style: Any = {"ha": "left" if right else "right", "va": "center", "bbox": WHITE}
+    for (_, text, colour), place in zip(labels, places, strict=True):
+        at: Any = {"xycoords": ax.get_xaxis_transform(), "color": colour, "weight": "bold"}
+        note(ax, text, (x, place), (9 if right else -9, 0), **style, **at)
+
+
+def margin_labels(ax: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
+    """Write (y, text, colour) beside the right edge, each at its height, none over another."""
+    heights, places = _heights(ax, labels)
     for (_, text, colour), height, place in zip(labels, heights, places, strict=True):
         ax.annotate(
             text,
@@ -243,7 +259,9 @@ def margin_labels(ax: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
 # Guesses
 
 
-def guessed(guess: float | Guess | None, unit: str = "") -> Told | None:
+def guessed(
+    guess: float | Guess | None, unit: str = "", write: Callable[[float], str] = number
+) -> Told | None:
     """Return the guess and its label; None for no guess, or for words, which no axis can show."""
     value: float | str | None
     if guess is None or isinstance(guess, int | float):
@@ -255,7 +273,7 @@ def guessed(guess: float | Guess | None, unit: str = "") -> Told | None:
     if math.isnan(value):
         raise ValueError("the guess must be a number, not nan")
     label = "your guess" if answered else "a common first guess"
-    return Told(float(value), f"{label}: {number(value)} {unit}".rstrip())
+    return Told(float(value), f"{label}: {write(value)} {unit}".rstrip())
 
 
 def two_lines(label: str) -> str:
@@ -275,6 +293,12 @@ def pinned(value: float, low: float, high: float, arrows: str = "↓↑") -> tup
     if value > high:
         return high, f" {arrows[1]}"
     return (low, f" {arrows[0]}") if value < low else (value, "")
+
+
+def guess_box(ax: Axes, text: str, at: tuple[float, float], **style: Any) -> None:
+    """Write a guess that has no place on an axis, in a dashed box."""
+    box = {"boxstyle": "round,pad=0.3", "fc": "white", "ec": GUESS, "linestyle": "--"}
+    ax.annotate(text, at, color=GUESS, bbox=box, annotation_clip=False, **style)
 
 
 def guess_across(axes: Sequence[Axes], told: Told | None) -> list[tuple[float, str, str]]:

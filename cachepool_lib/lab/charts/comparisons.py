@@ -11,6 +11,7 @@ from ._canvas import (
     INK,
     MISS,
     STALE,
+    WHITE,
     Chart,
     Guess,
     Source,
@@ -29,8 +30,6 @@ from ._canvas import (
     styled,
 )
 
-_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 2}  # behind text that lines may cross
-
 
 @styled
 def before_after(
@@ -42,29 +41,28 @@ def before_after(
     at_least: float = 3,
     source: Source = "real",
 ) -> Chart:
-    """Draw the seconds of every page before and after, a dot a page, on a logarithmic axis.
+    """Draw the seconds of every visit before and after, a dot a visit, on a logarithmic axis.
 
-    *outcomes* of the pages after say which were a "hit": the others asked the database as well.
+    *outcomes* of the visits after say which were a "hit": the others asked the database as well.
     Without them all were hits.
-    The guess is how many times faster the median page gets. Real milliseconds differ from run to
+    The guess is how many times faster the median visit gets. Real milliseconds differ from run to
     run, so the line of text only says whether it was more than *at_least* times.
     """
     both = {"before": numbers("before", before, 1e-7), "after": numbers("after", after, 1e-7)}
     hits = [outcome == "hit" for outcome in outcomes] or [True] * len(after)
     if len(hits) != len(after):
-        raise ValueError(f"there are {len(after)} pages after, but {len(hits)} outcomes")
+        raise ValueError(f"there are {len(after)} visits after, but {len(hits)} outcomes")
     medians, tails = ([_percentile(row, of) for row in both.values()] for of in (50, 99))
-    times, tail = (float(f"{was / now:.2g}") for was, now in (medians, tails))
-    title = "The page before and after"
+    times = float(f"{medians[0] / medians[1]:.2g}")
+    title = "The visits before and after"
     if times >= 1.1:
-        title = f"The median page is {number(times)} times faster, the p99 "
-        title += f"{number(tail)} times" if tail >= 1.1 else "no faster"
-    what = "a dot a page, orange from the database, blue from the cache"
+        title = f"The median visit is {number(times)} times faster"
+    what = "a dot a visit, orange from the database, blue from the cache"
     figure, [ax] = canvas(title, f"{what}; p99: 99 of 100 are faster", source)
-    named_rows(ax, [f"{name}\n{len(row):,} pages" for name, row in both.items()])
+    named_rows(ax, [f"{name}\n{len(row):,} visits" for name, row in both.items()])
     low, high = _room_for_labels(both.values(), min(medians), max(tails))
     ax.set(xscale="log", xlim=(low, high), ylim=(1.75, -0.6))
-    ax.set_xlabel("time for one page (milliseconds, log scale)")
+    ax.set_xlabel("time for one visit (milliseconds, log scale)")
     plain_numbers(ax.xaxis)
     from_cache = {"before": [False] * len(before), "after": hits}
     for y, (name, row) in enumerate(both.items()):
@@ -82,10 +80,10 @@ def before_after(
         place = 1000 * medians[0] / told.value if told.value > 0 else inf
         x, arrow = pinned(place, low, high, "←→")
         guess_upright(ax, x, 0.6, told, arrow)
-    counts = f"{len(before):,} and {len(after):,} pages"
+    counts = f"{len(before):,} and {len(after):,} visits"
     more = "more" if times > at_least else "not more"
     text = f"{counts}, the median {more} than {at_least:g} times faster"
-    return finished(figure, f"page before and after, {source}: {text}", told)
+    return finished(figure, f"visits before and after, {source}: {text}", told)
 
 
 def _room_for_labels(
@@ -141,11 +139,11 @@ def bar_of_life(
         if life > promised:
             label += f", {duration(life - promised)} past its promise"
         x = promised if life > top / 2 > promised else max(life, promised)
-        note(ax, label, (x, y), (8, 0), va="center", weight="bold", bbox=_WHITE)
+        note(ax, label, (x, y), (8, 0), va="center", weight="bold", bbox=WHITE)
     ax.axvline(promised, color=INK)
     side, by = ("left", (7, 0)) if promised < top / 2 else ("right", (-7, 0))
     label = f"promised: {duration(promised)}"
-    note(ax, label, (promised, -0.65), by, va="center", ha=side, bbox=_WHITE)
+    note(ax, label, (promised, -0.65), by, va="center", ha=side, bbox=WHITE)
     if told:
         x, arrow = pinned(told.value, 0, top, "←→")
         guess_upright(ax, x, -0.9, told, arrow)
@@ -169,15 +167,13 @@ class Answer(Guess, Protocol):
 def guesses(answers: Sequence[Answer], *, source: Source = "simulated") -> Chart:
     """Draw every guess against its result, as a ratio: so seconds, shares and counts fit one axis.
 
-    Words are written, not drawn. What has no result yet is left out.
+    Words are written, not drawn. What has no guess or no result yet is left out.
     """
     rows = [answer for answer in answers if answer.result is not None and answer.guess is not None]
-    if not rows:
-        raise ValueError("no guess has a result yet: nothing to draw")
     ratios = [_decades(row.guess, row.result) for row in rows]
     drawn = [decades for decades in ratios if decades is not None]
     far = sum(abs(decades) > log10(3) for decades in drawn)
-    title = "No guess was more than 3 times off"
+    title = "No guess was more than 3 times off" if rows else "No guess has a result yet"
     if far:
         were = "was" if far == 1 else "were"
         title = f"{far} of {len(drawn)} guesses {were} more than 3 times off"
@@ -185,7 +181,7 @@ def guesses(answers: Sequence[Answer], *, source: Source = "simulated") -> Chart
     if not all(row.answered for row in rows):
         what += "; where none was typed, a common first guess"
     figure, [ax] = canvas(title, what, source, height=max(3.2, 1.15 + 0.27 * len(rows)))
-    named_rows(ax, [row.name for row in rows])
+    named_rows(ax, [row.name for row in rows] or [""])
     reach = max([1.0, *(min(3, abs(decades)) for decades in drawn)])
     ticks = range(-int(reach), int(reach) + 1)
     names = ["right", "× 10", "× 100", "× 1,000", "÷ 1,000", "÷ 100", "÷ 10"]
@@ -206,6 +202,7 @@ def guesses(answers: Sequence[Answer], *, source: Source = "simulated") -> Chart
         at: Any = {"xycoords": ax.get_yaxis_transform(), "annotation_clip": False}
         note(ax, words[-1], (1, y), (12, 0), va="center", **at)
     text = "; ".join(f"{row.name} {word}" for row, word in zip(rows, words, strict=True))
+    text = text or "none yet"
     return finished(figure, f"guess → result, {source}: {text}")
 
 

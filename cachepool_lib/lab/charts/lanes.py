@@ -10,7 +10,6 @@ from matplotlib.collections import PolyCollection
 
 from ._canvas import (
     FAILED,
-    GUESS,
     INK,
     LOAD,
     QUIET,
@@ -20,6 +19,7 @@ from ._canvas import (
     Source,
     canvas,
     finished,
+    guess_box,
     guessed,
     named_rows,
     note,
@@ -68,7 +68,9 @@ def swimlane(
             leave = "leaves" if left == 1 else "leave"
             title = f"{left} of {len(lanes)} visitors {leave}, {first[1]} without a page"
     title += "".join(f"; {name}: {count}" for name, count in others)
-    what = "a lane per visitor; orange: the database works, pale: the visitor waits"
+    what = "a lane per visitor; orange: the database works"
+    if any(_only_waits(lane) for lanes in panels.values() for lane in lanes):
+        what += ", pale: the visitor waits"
     figure, axes = canvas(title, what, source, rows=len(panels))
     for ax, (name, lanes) in zip(axes, panels.items(), strict=True):
         _draw(ax, lanes, dense=len(lanes) * len(panels) > 60)
@@ -81,10 +83,8 @@ def swimlane(
         note(ax, word, (1.02, 0.62), (6 + 17 * len(digits), 0), size=12, **at)
     told = guessed(guess)
     if told:
-        box = {"boxstyle": "round,pad=0.3", "fc": "white", "ec": GUESS, "linestyle": "--"}
-        style = {"color": GUESS, "bbox": box, "va": "top", "annotation_clip": False}
-        by = (5, -10)
-        note(axes[0], two_lines(told.label), (1.02, 0.62), by, xycoords="axes fraction", **style)
+        style = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
+        guess_box(axes[0], two_lines(told.label), (1.02, 0.62), xytext=(5, -10), **style)
     end = 1000 * max(end for lanes in panels.values() for lane in lanes for _, end, _ in lane.spans)
     axes[0].set_xlim(0, end * (1.25 if leaving else 1.02) or 1)
     axes[-1].set_xlabel("time (milliseconds)")
@@ -97,6 +97,15 @@ def swimlane(
 
 def _loads(lane: Lane) -> int:
     return sum(what == "load" for _, _, what in lane.spans)
+
+
+def _only_waits(lane: Lane) -> bool:
+    """Whether some of the waiting is not hidden by a load of the same length."""
+    spans = {
+        what: {(at, end) for at, end, kind in lane.spans if kind == what}
+        for what in ("wait", "load")
+    }
+    return not spans["wait"] <= spans["load"]
 
 
 def _count(count: int, word: str) -> str:

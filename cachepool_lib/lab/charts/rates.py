@@ -17,6 +17,7 @@ from ._canvas import (
     Source,
     Told,
     canvas,
+    column,
     duration,
     finished,
     guess_across,
@@ -88,11 +89,11 @@ def hit_rate_by_ttl(
     rates = numbers("hit rate", [measured[ttl] for ttl in ttls], 0, 1)
     line = sorted(numbers("theory ttl", theory, low=1e-9))
     curve = numbers("theory", [theory[ttl] for ttl in line], 0, 1)
-    title = f"A ttl of {duration(ttls[0])} answers {percent(rates[0])} of pages"
+    title = f"A ttl of {duration(ttls[0])} answers {percent(rates[0])} of visits"
     points = round(100 * rates[-1]) - round(100 * rates[-2]) if len(ttls) > 2 else -1
     if points >= 0:
         title += f"; {number(ttls[-2])} to {duration(ttls[-1])} adds {points} points"
-    what = "share of pages answered from the cache, by how long it remembers"
+    what = "share of visits answered from the cache, by how long it remembers"
     figure, [ax] = canvas(title, what, source)
     ax.set(xscale="log", xlim=(ttls[0] / 25, ttls[-1] * 1.4), ylim=(-0.04, 1.08))
     ax.set(xlabel="ttl (seconds, log scale)", ylabel="hit rate")
@@ -160,22 +161,24 @@ def hit_rate_by_capacity(
     at_mark = {name: rates[here] for name, rates in lines.items()}
     ours = "S3-FIFO" if "S3-FIFO" in lines else max(at_mark, key=lambda name: at_mark[name])
     share = f"{number(100 * mark)} %"
-    title = f"Room for {share} of users answers {percent(at_mark[ours])} of pages with {ours}"
-    what = f"share of pages answered from the cache, by who has to leave; figures at {share}"
+    title = f"Room for {share} of users answers {percent(at_mark[ours])} of visits with {ours}"
+    what = f"share of visits answered from the cache, by who has to leave; figures at {share}"
     figure, [ax] = canvas(title, what, source)
     ax.set(xscale="log", xlim=(min(rooms), max(rooms)), ylim=(-0.04, 1.08))
     ax.set(xlabel="room in the cache (% of users, log scale)", ylabel="hit rate")
     plain_numbers(ax.xaxis)
-    ax.axvline(100 * mark, color=INK, linewidth=0.8)
-    labels = []
+    ax.axvline(100 * mark, color=INK, linewidth=0.8, clip_on=False)
+    labels, figures = [], []
     for name, rates in lines.items():
         colour, width, dash = (OURS, 2.8, "-") if name == ours else (QUIET, 1.6, "-")
         if name == "foresight":
             colour, dash = INK, ":"
         ax.plot(rooms, rates, dash, color=colour, linewidth=width)
         ax.plot(100 * mark, at_mark[name], "o", color=colour, markersize=7, clip_on=False)
-        labels.append((rates[-1], f"{name}: {at_mark[name]:.2f}", colour))
+        labels.append((rates[-1], name, colour))
+        figures.append((at_mark[name], f"{at_mark[name]:.2f}", colour))
     told = guessed(guess)
     margin_labels(ax, [*labels, *guess_across([ax], told)])
+    column(ax, 100 * mark, figures)
     text = ", ".join(f"{name} {rate:.2f}" for name, rate in at_mark.items())
     return finished(figure, f"hit rate with room for {share} of users, {source}: {text}", told)

@@ -1,6 +1,7 @@
 """Charts over time: entries, loads a second, and what visitors got."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -18,6 +19,7 @@ from ._canvas import (
     canvas,
     finished,
     guess_across,
+    guess_box,
     guessed,
     margin_labels,
     note,
@@ -115,11 +117,11 @@ def outcomes_over_time(
     guess: float | Guess | None = None,
     source: Source = "simulated",
 ) -> Chart:
-    """Draw how many pages a second were fresh, stale or failed, a panel for each run.
+    """Draw how many visits a second got a fresh page, a stale one or none, a panel for each run.
 
     A run has a count for each second under each outcome: "stale", "failed", and "hit", "miss" and
     "shared", which are fresh. *outage* is when the database was down, in seconds. The guess is the
-    share (0 to 1) of pages that failed meanwhile, in the first run.
+    share (0 to 1) of visits that failed meanwhile, in the first run.
     """
     if not runs:
         raise ValueError("runs is empty: nothing to draw")
@@ -127,41 +129,45 @@ def outcomes_over_time(
     if end <= start:
         raise ValueError(f"the outage must end after {start:g} s, not at {end:g} s")
     layers = {name: _layers(name, run) for name, run in runs.items()}
-    failed, pages = {}, []
+    failed = {}
     for name, layer in layers.items():
         counts = {outcome: sum(values[int(start) : int(end)]) for outcome, values in layer.items()}
-        pages.append(sum(counts.values()))
-        failed[name] = counts["failed"] / pages[-1] if pages[-1] else 0.0
+        failed[name] = counts["failed"] / (sum(counts.values()) or 1)
     before, *_, after = [*failed.values()] * 2
-    title = f"While the database is down, {percent(before)} of pages fail"
+    title = f"While the database is down, {percent(before)} of visits fail"
     if after < before:
         title += f", then {percent(after)}"
-    what = "pages a second, by what the visitor got"
+    what = "visits a second, by what the visitor got"
     figure, axes = canvas(title, what, source, columns=len(layers))
     top = max(max(map(sum, zip(*layer.values(), strict=True))) for layer in layers.values()) or 1
-    axes[0].set(ylim=(0, 1.38 * top), ylabel="pages per second")
+    told = guessed(guess, write=percent)
+    roof = 1.64 if told else 1.38
+    axes[0].set(ylim=(0, roof * top), ylabel="visits per second")
+    x, side = (start + end) / 2, "center"
+    length = len(next(iter(layers.values()))["fresh"])
+    if not 0.3 <= x / length <= 0.7:  # near an end, text leans inwards
+        x, side = (start, "left") if x < length / 2 else (min(end, length), "right")
+    aligned: Any = {"ha": side, "va": "center"}
     for ax, (name, layer) in zip(axes, layers.items(), strict=True):
         ax.axvspan(start, end, color="#E4E4E4", zorder=0, linewidth=0)
-        middle = (start + end) / 2
-        ax.text(middle, 1.29 * top, "database down", ha="center", va="center")
         words = f"{percent(failed[name])} fail"
-        ax.text(middle, 1.12 * top, words, ha="center", va="center", weight="bold", color=FAILED)
+        ax.text(x, (roof - 0.09) * top, "database down", **aligned)
+        ax.text(x, (roof - 0.26) * top, words, weight="bold", color=FAILED, **aligned)
         _stack(ax, layer, top)
         ax.set(title=name, xlim=(0, len(layer["fresh"])), xlabel="time (seconds)")
         ax.locator_params("x", nbins=5)
-    if told := guessed(guess):
-        level = told.value * pages[0] / (end - start)
-        margin_labels(axes[-1], guess_across(axes, told._replace(value=level)))
+    if told:
+        guess_box(axes[0], told.label, (x, 1.14 * top), **aligned)
     text = ", ".join(f"{name} {share:.2f}" for name, share in failed.items())
-    return finished(figure, f"share of pages failed in the outage, {source}: {text}", told)
+    return finished(figure, f"share of visits failed in the outage, {source}: {text}", told)
 
 
 _FRESH = ("hit", "miss", "shared")
 
 
 def _layers(name: str, run: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
-    """Return the failed, stale and fresh pages of each second; who cancelled got none of these."""
-    counts = {key: numbers(f"{key} pages of {name}", values, 0) for key, values in run.items()}
+    """Return the failed, stale and fresh visits of each second; who cancelled got none of these."""
+    counts = {key: numbers(f"{key} visits of {name}", values, 0) for key, values in run.items()}
     if unknown := set(counts) - {*_FRESH, "stale", "failed", "cancelled"}:
         raise ValueError(f"no outcome is called {min(unknown)!r} (in {name!r})")
     if len({len(values) for values in counts.values()}) != 1:
