@@ -1,6 +1,9 @@
 """Promises of predict(), result() and guesses()."""
 
+import math
 from collections.abc import Iterator
+from decimal import Decimal
+from functools import partial
 
 import pytest
 
@@ -32,7 +35,7 @@ def test_typed_number_is_the_readers_own() -> None:
 def test_a_result_is_kept_beside_its_guess() -> None:
     """result() shows both, and guesses() keeps them in order for the last chart."""
     lab.predict("queries", ..., common=1)
-    lab.predict("next reader sees", "new")
+    lab.predict("next reader sees", "new", choices=("old", "new"))
     assert repr(lab.result("queries", 50)) == "queries: 1 (a common first guess) → 50"
     assert [(p.name, p.guess, p.result) for p in lab.guesses()] == [
         ("queries", 1, 50),
@@ -51,8 +54,87 @@ def test_running_a_cell_twice_is_the_same_as_once() -> None:
     assert (first.guess, first.result, other.name) == (40, 50, "other")
 
 
-def test_a_result_needs_a_guess() -> None:
-    """A misspelled name is an error that lists the names."""
-    lab.predict("queries", 1)
-    with pytest.raises(KeyError, match="no prediction is called 'query'; there are: 'queries'"):
-        lab.result("query", 50)
+@pytest.mark.parametrize(
+    ("typed", "taken"),
+    [(20, 20), ("20", 20), (" 0.5 ", 0.5), (0, 0), (1e9, 1e9), ("1_000", 1000), (Decimal(3), 3)],
+)
+def test_numbers_are_taken_however_they_are_typed(typed: object, taken: float) -> None:
+    """A number in quotes is a number."""
+    prediction = lab.predict("queries", typed, common=1)
+    assert (prediction.guess, prediction.answered, prediction.problem) == (taken, True, "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "taken"), [(0.3, 0.3), ("30%", 0.3), ("30 %", 0.3), ("0.3", 0.3), (1, 1), (0, 0)]
+)
+def test_a_share_may_be_typed_as_a_percentage(typed: object, taken: float) -> None:
+    """Where a share is asked for, "30%" is 0.3."""
+    prediction = lab.predict("hit rate", typed, common=0.02, share=True)
+    assert prediction.guess == taken
+    assert prediction.answered
+
+
+@pytest.mark.parametrize(
+    ("typed", "problem"),
+    [
+        ("high", "it takes a number of 0 or more, not 'high'"),
+        ("20x", "it takes a number of 0 or more, not '20x'"),
+        ("30%", "it takes a number of 0 or more, not '30%'"),
+        (-1, "it takes a number of 0 or more, not -1"),
+        (math.nan, "it takes a number of 0 or more, not nan"),
+        ([20], "it takes a number of 0 or more, not [20]"),
+        (None, "it takes a number of 0 or more, not None"),
+        (10**400, "it takes a number of 0 or more, not 100000000000000000...0000000000000000000"),
+    ],
+)
+def test_what_is_no_number_gets_one_line(typed: object, problem: str) -> None:
+    """No traceback: the common first guess stands in, and the line says why, once."""
+    prediction = lab.predict("queries", typed, common=1)
+    assert repr(prediction) == f"queries: 1 (a common first guess); {problem}"
+    assert not prediction.answered
+    assert repr(lab.result("queries", 50)) == "queries: 1 (a common first guess) → 50"
+
+
+@pytest.mark.parametrize(
+    ("typed", "problem"),
+    [
+        (30, "not 30: did you mean 0.3?"),
+        ("30", "not '30': did you mean 0.3?"),
+        (1.5, "not 1.5: did you mean 0.015?"),
+        ("130%", "not '130%'"),
+        (1e9, "not 1000000000.0"),
+        (-1, "not -1"),
+    ],
+)
+def test_what_is_no_share_gets_one_line(typed: object, problem: str) -> None:
+    """A number that looks like a percentage is asked about."""
+    prediction = lab.predict("hit rate", typed, common=0.02, share=True)
+    expected = f"hit rate: 0.02 (a common first guess); a share is from 0 to 1, {problem}"
+    assert repr(prediction) == expected
+
+
+def test_words_come_from_a_list() -> None:
+    """A guess in words is one of the choices, in capitals or not; else the line lists them."""
+    ask = partial(lab.predict, "reader", common="sees new", choices=("sees old", "sees new"))
+    assert repr(ask(" Sees old ")) == "reader: sees old (your guess)"
+    line = "reader: sees new (a common first guess); choose 'sees old' or 'sees new', not 1"
+    assert repr(ask(1)) == line
+
+
+def test_a_skipped_question_gets_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its result is given all the same; guessing later keeps it."""
+    skipped = lab.result("queries", 50)
+    line = "You skipped the question 'queries': here is the result, without a guess.\n"
+    assert capsys.readouterr().out == line
+    assert repr(skipped) == "queries: no guess → 50"
+    lab.predict("queries", 40)
+    assert [(p.guess, p.result) for p in lab.guesses()] == [(40, 50)]
+
+
+def test_charts_are_drawn_without_a_guess() -> None:
+    """A skipped question, or a guess that could not be taken, keeps no chart from being drawn."""
+    runs = {"off": {"hit": [1, 0], "failed": [0, 1]}}
+    for guess in (lab.result("skipped", 0.5), lab.predict("refused", "high")):
+        chart = lab.charts.outcomes_over_time(runs, (1, 2), guess=guess)
+        assert "guess" not in chart.text
+    assert lab.charts.guesses(lab.guesses()).text == "guess → result, simulated: none yet"

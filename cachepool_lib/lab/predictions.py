@@ -1,8 +1,10 @@
 """Guesses made before an experiment, and what came: kept by name for the charts."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from types import EllipsisType
+from reprlib import repr as shortened
+from typing import Any
 
 Answer = float | str
 
@@ -11,13 +13,15 @@ Answer = float | str
 class Prediction:
     """A guess by name. *answered* is False while it is the common first guess that stands in.
 
-    *result* is what the experiment gave, None until result() says so.
+    *problem* says why what was typed could not be taken, *result* is what the experiment gave,
+    None until result() says so. A skipped question has a result and no guess.
     """
 
     name: str
     guess: Answer | None
     unit: str = ""
     answered: bool = True
+    problem: str = ""
     result: Answer | None = None
 
     @property
@@ -35,8 +39,9 @@ class Prediction:
         return f"{text} {self.unit}".rstrip()
 
     def __repr__(self) -> str:
+        guess = "no guess" if self.guess is None else f"{self.show(self.guess)} ({self.label})"
         result = "" if self.result is None else f" → {self.show(self.result)}"
-        return f"{self.name}: {self.show(self.guess)} ({self.label}){result}"
+        return f"{self.name}: {guess}{result}{self.problem and '; '}{self.problem}"
 
 
 _book: dict[str, Prediction] = {}  # in the order of the first predict()
@@ -44,31 +49,71 @@ _book: dict[str, Prediction] = {}  # in the order of the first predict()
 
 def predict(
     name: str,
-    guess: Answer | EllipsisType = ...,
+    guess: object = ...,
     *,
     common: Answer | None = None,
     unit: str = "",
+    share: bool = False,
+    choices: Sequence[str] = (),
 ) -> Prediction:
-    """Note your *guess* for the experiment called *name*.
+    """Note your *guess* for the experiment called *name*: a number of 0 or more.
 
-    As long as it is `...`, the *common* first guess stands in for it, drawn in grey.
+    A *share* is a number from 0 to 1, or "30%". Where there are *choices*, it is one of them.
+    Numbers in quotes are taken as well. As long as the guess is `...`, or is nothing that can be
+    taken, the *common* first guess stands in for it, drawn in grey; the line then says why.
     Guessing again replaces the guess.
     """
-    if isinstance(guess, EllipsisType):
-        prediction = Prediction(name, common, unit, answered=False)
-    else:
-        prediction = Prediction(name, guess, unit)
-    if name in _book:
-        prediction = replace(prediction, result=_book[name].result)
-    _book[name] = prediction
-    return replace(prediction, result=None)
+    prediction = Prediction(name, common, unit, answered=False)
+    if guess is not ...:
+        taken = _one_of(choices, guess) if choices else _number(guess, share)
+        if taken is not None:
+            prediction = Prediction(name, taken, unit)
+        else:
+            prediction = replace(prediction, problem=_problem(guess, share, choices))
+    known = _book[name].result if name in _book else None
+    _book[name] = replace(prediction, problem="", result=known)  # the problem is told once
+    return prediction
+
+
+def _one_of(choices: Sequence[str], guess: object) -> str | None:
+    """Return the choice that *guess* spells, in capitals or not."""
+    words = str(guess).strip().casefold()
+    return next((choice for choice in choices if choice.casefold() == words), None)
+
+
+def _number(guess: object, share: bool) -> float | None:
+    """Return *guess* as a number that it can be, else None."""
+    typed: Any = guess.strip() if isinstance(guess, str) else guess
+    try:
+        if share and isinstance(typed, str) and typed.endswith("%"):
+            number = float(typed[:-1]) / 100
+        else:
+            number = float(typed)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if 0 <= number <= (1 if share else math.inf) else None  # never NaN
+
+
+def _problem(guess: object, share: bool, choices: Sequence[str]) -> str:
+    typed = shortened(guess)
+    if choices:
+        return f"choose {' or '.join(map(repr, choices))}, not {typed}"
+    if not share:
+        return f"it takes a number of 0 or more, not {typed}"
+    text = f"a share is from 0 to 1, not {typed}"
+    number = _number(guess, share=False)
+    return text if number is None or number > 100 else f"{text}: did you mean {number / 100:g}?"
 
 
 def result(name: str, value: Answer) -> Prediction:
-    """Note what came of the experiment called *name*, and show both. A KeyError without a guess."""
+    """Note what came of the experiment called *name*, and give both: for a chart's *guess*.
+
+    Without a guess it says that the question was skipped; the chart is then drawn without one.
+    """
     if name not in _book:
-        known = ", ".join(map(repr, _book)) or "none yet"
-        raise KeyError(f"no prediction is called {name!r}; there are: {known}")
+        _book[name] = Prediction(name, None, answered=False)
+    if _book[name].guess is None:
+        print(f"You skipped the question {name!r}: here is the result, without a guess.")
     _book[name] = replace(_book[name], result=value)
     return _book[name]
 
