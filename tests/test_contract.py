@@ -17,17 +17,17 @@ SOURCE = read(ROOT / "notebooks" / "01-build-a-ttl-cache.ipynb")
 NOTEBOOK = definitions(SOURCE)
 
 SYMPTOMS = {
-    "A1": "'Ben'",
+    "A1": "'Ben', not a miss",
     "A2": "NaN accepted, lives for ever",
     "A3": "served at 7,260 s",
-    "A4": "10 queries",
-    "A5": "30 queries",
+    "A4": "10 queries for 10 visits",
+    "A5": "30 queries for 3 values × 10 visits",
     "A6": "1,000 still in memory",
     "A7": "1,000 values",
-    "A8": "'Ada' at 60 s",
+    "A8": "still 'Ada' at 60 s",
     "A9": "50 loads",
-    "A10": "'old'",
-    "A11": "'Mallory'",
+    "A10": "'old', not 'new'",
+    "A11": "'Mallory', not 'Ada'",
     "A12": "300 of 300 at once",
     "A13": "True, it had expired",
     "A14": "nobody counts",
@@ -88,7 +88,7 @@ async def test_each_repair_adds_its_promises_and_breaks_none(before: str, after:
 async def test_a_page_that_can_be_changed_is_noticed() -> None:
     """No cache can repair it: the check is about what is cached."""
     report = await lab.check("A11", AsyncCache, page=dict)
-    assert [result.got for result in report.failed] == ["'Mallory'"]
+    assert [result.got for result in report.failed] == ["'Mallory', not 'Ada'"]
 
 
 class Clumsy:
@@ -111,7 +111,7 @@ async def test_a_report_explains_what_the_last_class_fails() -> None:
     assert explained.splitlines()[-4:] == [
         "✗ A8 Gone exactly at its ttl",
         "  expected  a miss at 60 s",
-        "  got       'Ada' at 60 s",
+        "  got       still 'Ada' at 60 s",
         "  hint      Fresh means now < expires: at the moment itself the promise is over.",
     ]
     assert "expected" not in repr(await lab.check("A8", naive, AsyncCache))

@@ -98,6 +98,24 @@ def refuse(ttl: Any, default: Any, now: Any, bad: Any) -> Any:
             "+: 'int' and 'datetime.timedelta' A timedelta has total_seconds().",
         ),
         (
+            lambda ttl, default, now: (
+                now + ttl.seconds
+                if isinstance(ttl, timedelta)
+                else refuse(ttl, default, now, lambda ttl: not ttl >= 0)
+            ),
+            "ttl=datetime.timedelta(days=1) gave 1000. "
+            "Its .seconds leave the days out: take total_seconds().",
+        ),
+        (
+            lambda ttl, default, now: (
+                now + ttl.total_seconds()
+                if isinstance(ttl, timedelta)
+                else refuse(ttl, default, now, lambda ttl: not ttl >= 0)
+            ),
+            "timedelta(seconds=-1) accepted. "
+            "Turn it into seconds first, then refuse what is no ttl.",
+        ),
+        (
             lambda ttl, default, now: None,
             "ttl=60 gave None. Add the ttl to now, and return the sum.",
         ),
@@ -106,7 +124,16 @@ def refuse(ttl: Any, default: Any, now: Any, bad: Any) -> Any:
             "ttl=inf raised ValueError: inf Infinity needs no case of its own: now + inf is inf.",
         ),
     ],
-    ids=["or default", "ttl < 0", "max(ttl, 0)", "no timedelta", "no return", "inf refused"],
+    ids=[
+        "or default",
+        "ttl < 0",
+        "max(ttl, 0)",
+        "no timedelta",
+        "timedelta.seconds",
+        "timedelta not refused",
+        "no return",
+        "inf refused",
+    ],
 )
 def test_a_wrong_moment_is_explained(answer: Any, expected: str) -> None:
     assert message("01-1", answer) == expected
@@ -183,6 +210,56 @@ class ForgetsToStore(KeepsErrors):
             del self.flights[key]
 
 
+class AsksTooLate(KeepsErrors):
+    """Stores what it loads, and never looks."""
+
+    async def get_or_load(self, key: Any, load: Any) -> Any:
+        if key not in self.flights:
+            self.flights[key] = asyncio.create_task(self.fly(key, load))
+        return await self.wait(self.flights[key])
+
+    async def fly(self, key: Any, load: Any) -> Any:
+        try:
+            value = await load()
+            await self.set(key, value)
+            return value
+        finally:
+            del self.flights[key]
+
+
+class LeaverRemovesTheFlight(Flights):
+    """Whoever waits stores, and takes the flight off the list: the one who leaves, too."""
+
+    async def get_or_load(self, key: Any, load: Any) -> Any:
+        if (value := await self.get(key, MISSING)) is not MISSING:
+            return value
+        if key not in self.flights:
+            self.flights[key] = asyncio.create_task(load())
+        try:
+            value = await asyncio.shield(self.flights[key])
+            await self.set(key, value)
+            return value
+        finally:
+            self.flights.pop(key, None)
+
+
+class TriesForEver(Flights):
+    """Waits for the flight, and looks into the cache: what failed is flown again."""
+
+    async def get_or_load(self, key: Any, load: Any) -> Any:
+        while (value := await self.get(key, MISSING)) is MISSING:
+            if key not in self.flights:
+                self.flights[key] = asyncio.create_task(self.fly(key, load))
+            await asyncio.wait([self.flights[key]])
+        return value
+
+    async def fly(self, key: Any, load: Any) -> Any:
+        try:
+            await self.set(key, await load())
+        finally:
+            del self.flights[key]
+
+
 class KeepsFlights(KeepsErrors):
     async def fly(self, key: Any, load: Any) -> Any:
         try:
@@ -224,7 +301,25 @@ class LockForEachKey(OneLock):
             "Caller 1 left; 4 others lost the page. Give the load its own task and await it "
             "through asyncio.shield: cancelling a waiter cancels what it awaits.",
         ),
-        (KeepsErrors, "The next call got the old error. Remove the flight in `finally`."),
+        (
+            KeepsErrors,
+            "The next call got the old error. "
+            "Remove the flight when the load ends, also when it fails.",
+        ),
+        (
+            LeaverRemovesTheFlight,
+            "Caller 1 left, caller 6 came: 2 loads. "
+            "Remove the flight when the load ends, not when a waiter leaves.",
+        ),
+        (
+            TriesForEver,
+            "The load failed, and was tried 100 times. Those who waited for it get its error.",
+        ),
+        (
+            AsksTooLate,
+            "The next caller loaded again. "
+            "The page is stored. Ask for it first: await self.get(key, MISSING).",
+        ),
         (
             ForgetsToStore,
             "The next caller loaded again. Store what was loaded: await self.set(key, value).",
@@ -232,7 +327,7 @@ class LockForEachKey(OneLock):
         (
             KeepsFlights,
             "The ttl was over, and the old page came back. "
-            "Remove the flight in `finally`: when it fails and when it doesn't.",
+            "Remove the flight when the load ends: when it fails and when it doesn't.",
         ),
         (OneLock, "Key b waited for key a. Flights are per key: keep them in a dict."),
         (
@@ -301,6 +396,18 @@ class EvictsTheNewest(Policy):
             self.entries.popitem()
 
 
+class WantsAnOrderedDict(Policy):
+    def _touch(self, key: Any) -> None:
+        self.entries.move_to_end(key)
+
+
+class PopsTheFirst(Policy):
+    def _store(self, key: Any, value: Any, expires: Any) -> None:
+        self.entries[key] = value, expires
+        if len(self.entries) > self.maxsize:
+            self.entries.popitem(last=False)
+
+
 class StoresNothing(Policy):
     def _store(self, key: Any, value: Any, expires: Any) -> None:
         pass
@@ -334,6 +441,18 @@ class StoresNothing(Policy):
             "After writing 'a', 'b', 'c' it was 'c' that left. "
             "A dict keeps its order: next(iter(self.entries)) is the oldest.",
         ),
+        (
+            WantsAnOrderedDict,
+            "AttributeError: 'dict' object has no attribute 'move_to_end'. "
+            "self.entries is a dict, not an OrderedDict: "
+            "to move a key to the end, take it out and put it back.",
+        ),
+        (
+            PopsTheFirst,
+            "TypeError: dict.popitem() takes no keyword arguments. "
+            "self.entries is a dict, not an OrderedDict: "
+            "to move a key to the end, take it out and put it back.",
+        ),
         (StoresNothing, "'a' was written and isn't there. Store it first."),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
@@ -345,6 +464,35 @@ def test_a_wrong_policy_is_explained(answer: Any, expected: str) -> None:
 def test_another_right_policy_passes() -> None:
     """The check looks at what is kept, not at how."""
     assert look_at("01-3", Policy).passed
+
+
+def test_an_answer_that_never_ends_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Busy in one place, or asking again and again without letting time pass."""
+
+    def busy(ttl: Any, default: Any, now: Any) -> Any:
+        while True:
+            pass
+
+    class Asks(Flights):
+        async def get_or_load(self, key: Any, load: Any) -> Any:
+            while key not in self.flights:  # noqa: ASYNC110 - the very mistake
+                await asyncio.sleep(0)
+
+    monkeypatch.setattr("cachepool_lib.lab.exercises.LIMIT", 0.2)
+    for name, answer in (("01-1", busy), ("01-2", Asks)):
+        result = look_at(name, answer)
+        assert result.got == "TimeoutError: not done after 0.2 s. Is there a loop that never ends?"
+    assert caplog.text == ""
+
+
+def test_what_fails_in_an_answer_is_not_printed_beside_the_message(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A hundred flights fail, and nobody takes their exceptions: the message says it all."""
+    look_at("01-2", TriesForEver)
+    assert caplog.text == ""
 
 
 def test_an_answer_of_the_wrong_kind_is_a_message_too() -> None:

@@ -190,6 +190,20 @@ def test_an_interrupt_ends_the_simulation(busy: bool) -> None:
     assert lab.simulate(asyncio.sleep(1, "free again")) == "free again"
 
 
+@pytest.mark.parametrize("pause", [None, 0, 1], ids=["never awaiting", "sleep(0)", "sleep(1)"])
+def test_a_limit_ends_a_simulation_that_never_ends(pause: float | None) -> None:
+    """Real seconds, not simulated ones: an hour of those is over at once."""
+
+    async def main() -> None:
+        while True:
+            if pause is not None:
+                await asyncio.sleep(pause)
+
+    with pytest.raises(TimeoutError, match=r"^not done after 0\.1 s\. Is there a loop"):
+        lab.simulate(main(), limit=0.1)
+    assert lab.simulate(asyncio.sleep(3_600, "free again"), limit=10) == "free again"
+
+
 # Replay
 
 

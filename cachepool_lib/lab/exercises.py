@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from .checks import Result, Unmet, judge
-from .contract import Bench, Source
+from .contract import LIMIT, Bench, Source
 from .simulation import simulate
 
 __all__ = ["EXERCISES", "exercise"]
@@ -32,8 +32,13 @@ async def exercise(name: str, answer: Any) -> Result:
     """Look at the *answer* to the exercise called *name*, such as "01-1"."""
     title, function = EXERCISES[name]
 
+    async def silently() -> str:
+        # What is wrong with an answer is in the message, not in a hundred tracebacks beside it.
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        return await function(answer)
+
     async def question() -> str:
-        return simulate(function(answer))
+        return simulate(silently(), limit=LIMIT)
 
     return await judge(name, title, question())
 
@@ -82,9 +87,15 @@ async def expires_at(answer: Any) -> str:
     moment(0, 1_000, "Zero is a value; test for None.")
     moment(math.inf, math.inf, "Infinity needs no case of its own: now + inf is inf.")
     moment(timedelta(minutes=1), 1_060, "A timedelta has total_seconds().")
+    moment(timedelta(days=1), 87_400, "Its .seconds leave the days out: take total_seconds().")
     for ttl, got, hint in (
         (-5, "−5 accepted.", "The caller has a bug and won't hear of it."),
         (math.nan, "NaN passed: every comparison with it is False.", "Ask `not ttl >= 0`."),
+        (
+            timedelta(seconds=-1),
+            "timedelta(seconds=-1) accepted.",
+            "Turn it into seconds first, then refuse what is no ttl.",
+        ),
     ):
         try:
             answer(ttl, default, now)
@@ -94,7 +105,7 @@ async def expires_at(answer: Any) -> str:
             got = f"ttl={ttl} raised {type(error).__name__}."
             hint = "ValueError is what says: right type, wrong value."
         raise Unmet(expected="ValueError", got=got, hint=hint)
-    return "seven kinds of ttl"
+    return "nine kinds of ttl"
 
 
 async def _callers(count: int, call: Callable[[], Awaitable[Any]]) -> list[asyncio.Task[Any]]:
@@ -117,6 +128,19 @@ async def _outcomes(tasks: list[asyncio.Task[Any]]) -> list[Any]:
     return ["waits" if t in waiting else v for t, v in zip(tasks, values, strict=True)]
 
 
+class _Patient(Source):
+    """Counts at most 100 loads, and answers no further one: else a loop that tries again for ever
+    would never end.
+    """
+
+    most = 100
+
+    async def load(self) -> Any:
+        if self.loads >= self.most:
+            await asyncio.Event().wait()
+        return await super().load()
+
+
 def _unsolved(outcomes: list[Any]) -> None:
     for outcome in outcomes:
         if isinstance(outcome, NotImplementedError):
@@ -127,7 +151,7 @@ def _unsolved(outcomes: list[Any]) -> None:
 async def get_or_load(answer: Any) -> str:
     bench = Bench(answer)
 
-    source, cache = Source("page"), bench.new(default_ttl=300)
+    source, cache = _Patient("page"), bench.new(default_ttl=300)
     fifty = await _callers(50, lambda: cache.get_or_load("a", source.load))
     outcomes = await _outcomes(fifty)
     _unsolved(outcomes)
@@ -149,7 +173,9 @@ async def get_or_load(answer: Any) -> str:
         raise Unmet(
             expected="a hit for the next caller",
             got="The next caller loaded again.",
-            hint="Store what was loaded: await self.set(key, value).",
+            hint="Store what was loaded: await self.set(key, value)."
+            if await cache.get("a") is None
+            else "The page is stored. Ask for it first: await self.get(key, MISSING).",
         )
     await asyncio.sleep(301)
     await cache.get_or_load("a", source.load)
@@ -157,7 +183,7 @@ async def get_or_load(answer: Any) -> str:
         raise Unmet(
             expected="a new load once the ttl is over",
             got="The ttl was over, and the old page came back.",
-            hint="Remove the flight in `finally`: when it fails and when it doesn't.",
+            hint="Remove the flight when the load ends: when it fails and when it doesn't.",
         )
 
     slow, quick, cache = Source(seconds=10), Source(seconds=0.02), bench.new(default_ttl=300)
@@ -173,7 +199,7 @@ async def get_or_load(answer: Any) -> str:
         )
     await _outcomes([*first, *second])
 
-    source, cache = Source(ConnectionError("down")), bench.new(default_ttl=300)
+    source, cache = _Patient(ConnectionError("down")), bench.new(default_ttl=300)
     outcomes = await _outcomes(await _callers(5, lambda: cache.get_or_load("a", source.load)))
     if source.loads != 1:
         raise Unmet(
@@ -194,12 +220,13 @@ async def get_or_load(answer: Any) -> str:
         raise Unmet(
             expected="a page, now that the database is back",
             got="The next call got the old error.",
-            hint="Remove the flight in `finally`.",
+            hint="Remove the flight when the load ends, also when it fails.",
         )
 
     for leaver in (0, 2):
         await _one_leaves(bench, leaver)
-    return "50 callers, two keys, an error, two who leave"
+        await _one_leaves_and_another_comes(bench, leaver)
+    return "50 callers, two keys, an error, some who leave, one who comes later"
 
 
 async def _one_leaves(bench: Bench, leaver: int) -> None:
@@ -229,6 +256,21 @@ async def _one_leaves(bench: Bench, leaver: int) -> None:
         )
 
 
+async def _one_leaves_and_another_comes(bench: Bench, leaver: int) -> None:
+    source, cache = Source("page", seconds=1), bench.new(default_ttl=300)
+    callers = await _callers(5, lambda: cache.get_or_load("a", source.load))
+    callers[leaver].cancel()
+    await asyncio.sleep(0.01)  # now it has left
+    callers += await _callers(1, lambda: cache.get_or_load("a", source.load))
+    await _outcomes(callers)
+    if source.loads != 1:
+        raise Unmet(
+            expected="1 load: caller 6 joins the one under way",
+            got=f"Caller {leaver + 1} left, caller 6 came: {source.loads} loads.",
+            hint="Remove the flight when the load ends, not when a waiter leaves.",
+        )
+
+
 @_exercise("01-3", "Keep n entries; the least recently used leaves")
 async def lru(answer: Any) -> str:
     bench = Bench(answer)
@@ -236,12 +278,23 @@ async def lru(answer: Any) -> str:
     async def kept(steps: str) -> set[str]:
         """Do *steps* in a cache with room for two: a small letter is written, a capital read."""
         cache = bench.new(default_ttl=300, maxsize=2)
-        for step in steps:
-            if step.islower():
-                await cache.set(step, step)
-            else:
-                await cache.get(step.lower())
-        return {key for key in "abc" if await cache.get(key) is not None}
+        try:
+            for step in steps:
+                if step.islower():
+                    await cache.set(step, step)
+                else:
+                    await cache.get(step.lower())
+            return {key for key in "abc" if await cache.get(key) is not None}
+        except (AttributeError, TypeError) as error:
+            # move_to_end() and popitem(last=False) are what OrderedDict has and dict hasn't.
+            if "move_to_end" not in str(error) and "popitem" not in str(error):
+                raise
+            raise Unmet(
+                expected="an order kept in a plain dict",
+                got=f"{type(error).__name__}: {error}.",
+                hint="self.entries is a dict, not an OrderedDict: "
+                "to move a key to the end, take it out and put it back.",
+            ) from None
 
     left = await kept("a")
     if left != {"a"}:

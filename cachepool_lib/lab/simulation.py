@@ -79,14 +79,15 @@ def _names(loop: asyncio.AbstractEventLoop) -> str:
 _running = threading.Lock()
 
 
-def simulate(coroutine: Coroutine[Any, Any, T]) -> T:
+def simulate(coroutine: Coroutine[Any, Any, T], *, limit: float = math.inf) -> T:
     """Run *coroutine* in simulated time and return what it returns, or raise what it raises.
 
     Works in a notebook cell and in plain Python. The clock starts at 0. `random` is seeded, and
     restored afterwards, so that a second run gives the same. As long as it runs, time.time(),
     time.monotonic() and time.perf_counter() follow the simulated clock, for the simulation alone.
 
-    A RuntimeError if every task waits and no timer is set, or if another simulation is running.
+    A RuntimeError if every task waits and no timer is set, or if another simulation is running. A
+    TimeoutError if it has not ended after *limit* seconds, real ones.
     """
     if not iscoroutine(coroutine):
         raise TypeError(f"simulate() takes a coroutine, like simulate(main()), not {coroutine!r}.")
@@ -120,11 +121,14 @@ def simulate(coroutine: Coroutine[Any, Any, T]) -> T:
     )
     random_state = random.getstate()
     random.seed(1)
+    latest = time.monotonic() + limit
     try:
         thread.start()
         while thread.is_alive():
-            thread.join(0.5)  # without a limit Windows would not notice an interrupt
-    except KeyboardInterrupt:
+            if (left := latest - time.monotonic()) <= 0:
+                raise TimeoutError(f"not done after {limit:g} s. Is there a loop that never ends?")
+            thread.join(min(0.5, left))  # without a limit Windows would not notice an interrupt
+    except (KeyboardInterrupt, TimeoutError):
         started.wait()
         while thread.is_alive():
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
