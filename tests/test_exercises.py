@@ -64,6 +64,25 @@ def test_the_stub_is_not_solved_yet(name: str) -> None:
 # 01-1
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (lambda hits, misses: hits / misses, "Divide by all visits"),
+        (lambda hits, misses: 100 * hits / (hits + misses), "no percent"),
+        (lambda hits, misses: misses / (hits + misses), "share of the misses"),
+        (lambda hits, misses: None, "has no `return`"),
+        (lambda hits, misses: hits / (hits + misses), "nothing to divide by: return 0"),
+        (lambda hits, misses: hits / (hits + misses or hits), "nothing to divide by: return 0"),
+        (lambda hits, misses: hits / (hits + misses) if hits + misses else 1, "return 0"),
+        (lambda hits, misses: hits / (hits + misses) if hits + misses else None, "return 0"),
+        (lambda hits, misses: hits, "divided by hits and misses together"),
+    ],
+)
+def test_a_wrong_share_is_explained(answer: Any, expected: str) -> None:
+    """Exercise 00-1: what the hits are divided by, and what comes before the first visit."""
+    assert expected in message("00-1", answer)
+
+
 def or_default(ttl: Any, default: Any, now: Any) -> Any:
     ttl = ttl or default
     return now + (ttl.total_seconds() if isinstance(ttl, timedelta) else ttl)

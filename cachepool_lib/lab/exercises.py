@@ -49,17 +49,19 @@ async def hit_rate(answer: Any) -> str:
         "4.0": "Divide by all visits, not by the misses.",
         "80.0": "A share runs from 0 to 1: no percent.",
         "0.2": "That is the share of the misses.",
+        "None": "The function has no `return`.",
     }
     for hits, misses, expected in ((8, 2, 0.8), (5, 0, 1.0), (0, 5, 0.0), (0, 0, 0.0)):
-        case, hint = f"{hits} hits and {misses} misses", ""
+        case = f"{hits} hits and {misses} misses"
         try:
             value = answer(hits, misses)
             got = f"{case} gave {value!r}."
         except ZeroDivisionError:
-            value, got = None, f"{case} raised ZeroDivisionError."
-            hint = "Before the first visit there is nothing to divide by: return 0."
+            value, got = math.nan, f"{case} raised ZeroDivisionError."
         if not isinstance(value, int | float) or not math.isclose(value, expected):
-            hint = hint or hints.get(repr(value), "Hits, divided by hits and misses together.")
+            hint = hints.get(repr(value), "Hits, divided by hits and misses together.")
+            if not hits + misses:
+                hint = "Before the first visit there is nothing to divide by: return 0."
             raise Unmet(expected=f"{expected}", got=got, hint=hint)
     return "four pairs of counts"
 
