@@ -127,16 +127,18 @@ async def test_nobody_can_change_a_page(shop: Shop) -> None:
             setattr(thing, name, None)
 
 
-def test_the_last_cell_sees_a_borrowed_connection() -> None:
-    """A connection that is out is named; once it is back, nothing is left."""
+def test_the_last_cell_sees_an_open_shop() -> None:
+    """A connection that is out is named, then the shop itself; once closed, nothing is left."""
 
     async def cells() -> None:
         shop = await lab.shop(await lab.services())
         async with shop._pool.acquire():
             with pytest.raises(AssertionError, match="1 of the shop's connections"):
                 await lab.nothing_left()
-        await lab.nothing_left()
+        with pytest.raises(AssertionError, match="the shop, which is open"):
+            await lab.nothing_left()
         await shop.close()
+        await lab.nothing_left()
 
     asyncio.run(cells())
 
@@ -154,7 +156,8 @@ def test_a_page_nobody_waits_for_gives_its_connection_back() -> None:
                     await shop.page(3)
         await other.close()
         assert await shop.page(3)
-        await lab.nothing_left()
+        assert shop._pool.get_idle_size() == shop._pool.get_size()
         await shop.close()
+        await lab.nothing_left()
 
     asyncio.run(cells())

@@ -169,9 +169,14 @@ async def shop(services: HasDatabase) -> Shop:
 
 
 def _borrowed() -> str | None:
-    """For the last cell of a notebook: how many connections of open shops are out."""
+    """For the last cell of a notebook: what a shop that is open still has."""
     out = sum(shop._pool.get_size() - shop._pool.get_idle_size() for shop in _open.values())
-    return f"{out} of the shop's connections" if out else None
+    if out:
+        return f"{out} of the shop's connections"
+    loop = asyncio.get_running_loop()
+    if any(shop._loop is loop for shop in _open.values()):
+        return "the shop, which is open: await shop.close()"
+    return None
 
 
 recorder.borrowed(_borrowed)
