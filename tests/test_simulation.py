@@ -204,6 +204,29 @@ def test_a_limit_ends_a_simulation_that_never_ends(pause: float | None) -> None:
     assert lab.simulate(asyncio.sleep(3_600, "free again"), limit=10) == "free again"
 
 
+def test_an_interrupt_ends_a_simulation_whoever_listens_to_interrupts() -> None:
+    """A kernel has a listener of its own for cells with an `await`; it is back afterwards."""
+
+    def listener(number: int, frame: object) -> None:
+        """Leaves it to the event loop, which stands still."""
+
+    async def main() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        while True:
+            pass
+
+    async def cell() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            lab.simulate(main())
+
+    before = signal.signal(signal.SIGINT, listener)
+    try:
+        asyncio.run(cell())
+        assert signal.getsignal(signal.SIGINT) is listener
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 # Replay
 
 

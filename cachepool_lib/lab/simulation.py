@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import math
 import random
+import signal
 import threading
 import time
 from collections import Counter, deque
@@ -123,11 +124,13 @@ def simulate(coroutine: Coroutine[Any, Any, T], *, limit: float = math.inf) -> T
     random.seed(1)
     latest = time.monotonic() + limit
     try:
-        thread.start()
-        while thread.is_alive():
-            if (left := latest - time.monotonic()) <= 0:
-                raise TimeoutError(f"not done after {limit:g} s. Is there a loop that never ends?")
-            thread.join(min(0.5, left))  # without a limit Windows would not notice an interrupt
+        with _interruptible():
+            thread.start()
+            while thread.is_alive():
+                if (left := latest - time.monotonic()) <= 0:
+                    message = f"not done after {limit:g} s. Is there a loop that never ends?"
+                    raise TimeoutError(message)
+                thread.join(min(0.5, left))  # without a limit Windows would miss an interrupt
     except (KeyboardInterrupt, TimeoutError):
         started.wait()
         while thread.is_alive():
@@ -142,6 +145,22 @@ def simulate(coroutine: Coroutine[Any, Any, T], *, limit: float = math.inf) -> T
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let an interrupt raise KeyboardInterrupt here, also in a notebook's cell with an `await`.
+
+    In such a cell the kernel would have its event loop cancel the cell, and that loop stands still.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # interrupts never come to other threads
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _loop: SimulatedLoop | None = None  # of the simulation that runs now
