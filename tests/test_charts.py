@@ -256,6 +256,14 @@ def test_guess_of_a_share_stands_beside_the_share(when):
     assert not any(ax.lines for ax in chart.figure.axes)
 
 
+def test_a_narrow_stretch_of_stale_pages_is_named_beside_it():
+    """A short outage late in a long run: the word has no room in it, and stands next to it."""
+    late = {name: [*values[:1] * 240, *values[60:120]] for name, values in outage(True).items()}
+    chart = charts.outcomes_over_time({"on": late, "again": late}, (240, 300))
+    assert_readable(chart)
+    assert written(chart).count("stale") == 2
+
+
 def test_waiting_is_named_where_it_is_seen():
     """Where every visitor's wait is a load, nothing is pale."""
     chart = charts.swimlane({"naive": fifty(False)})

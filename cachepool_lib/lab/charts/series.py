@@ -13,6 +13,7 @@ from ._canvas import (
     OURS,
     QUIET,
     STALE,
+    WHITE,
     Chart,
     Guess,
     Source,
@@ -190,12 +191,14 @@ def _stack(ax: Axes, layers: Mapping[str, Sequence[float]], top: float) -> None:
         colour, ink = styles[name]
         tops = [low + value for low, value in zip(base, values, strict=True)]
         ax.stairs(tops, range(len(tops) + 1), baseline=base, fill=True, color=colour)
-        tall = max(0.2 * top, max(values) / 2)
-        start, length = _longest([value >= tall for value in values])
+        start, length = _longest([value >= 0.2 * top for value in values])
+        middle = start + length // 2
+        height = base[middle] + values[middle] / 2
         if length > 0.12 * len(values):
-            middle = start + length // 2
-            height = base[middle] + values[middle] / 2
             ax.text(middle, height, name, color=ink, ha="center", va="center", weight="bold")
+        elif length > 0.04 * len(values):  # beside it, with a line to it
+            away: Any = {"bbox": WHITE, "arrowprops": {"arrowstyle": "-", "color": INK}}
+            note(ax, name, (middle, height), (-45, -14), ha="right", va="center", **away)
         base = tops
 
 
