@@ -123,8 +123,8 @@ def main_servers(place: Path) -> list[psutil.Process]:
 
 
 def everything(place: Path) -> tuple[list[psutil.Process], list[str]]:
-    """The servers' processes, or their containers."""
-    return servers(place), [one.id for one in containers(place)]
+    """The servers' main processes, or their containers."""
+    return main_servers(place), [one.id for one in containers(place)]
 
 
 def all_gone(place: Path, there: tuple[list[psutil.Process], list[str]]) -> bool:
