@@ -1,6 +1,36 @@
 """Caching and connection pooling for asynchronous Python."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from cachepool_lib._errors import CacheClosed, CachePoolError, CacheUnavailable
 from cachepool_lib._stats import CacheStats
 from cachepool_lib.memory import AsyncCache
 
-__all__ = ["AsyncCache", "CacheStats"]
+if TYPE_CHECKING:
+    from cachepool_lib.rediscache import RedisCache
+    from cachepool_lib.serializers import JSONSerializer, MsgpackSerializer
+
+__all__ = [
+    "AsyncCache",
+    "CacheClosed",
+    "CachePoolError",
+    "CacheStats",
+    "CacheUnavailable",
+    "JSONSerializer",
+    "MsgpackSerializer",
+    "RedisCache",
+]
+
+# What brings redis or msgpack is imported when it is first used: `import cachepool_lib` is quick.
+_LATER = {
+    "JSONSerializer": "serializers",
+    "MsgpackSerializer": "serializers",
+    "RedisCache": "rediscache",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
 """Snapshots of what a cache did."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,12 @@ class CacheStats:
     """Seconds spent in loads that gave a value or raised, added up."""
     evictions: int | None
     """Entries that left to make room. None: the store cannot tell."""
-    expirations: int
-    """Entries that left because their time was over."""
+    expirations: int | None
+    """Entries that left because their time was over. None: the store cannot tell."""
     errors: int
     """Failures of the store itself. Always 0 in memory."""
-    size: int
-    """Entries held now, those kept for a stale window included."""
+    size: int | None
+    """Entries held now, those kept for a stale window included. None: the store cannot tell."""
     maxsize: int | None
     """Entries that there is room for. None: no bound."""
 
@@ -43,3 +43,27 @@ class CacheStats:
         at_hand = self.hits + self.stale_hits
         answered = at_hand + self.misses + self.shared
         return at_hand / answered if answered else 0.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a store counts while it runs."""
+
+    hits: int = 0
+    misses: int = 0
+    stale_hits: int = 0
+    shared: int = 0
+    loads: int = 0
+    load_failures: int = 0
+    load_seconds: float = 0.0
+    errors: int = 0
+
+    def asked(self, shared: bool) -> None:
+        """A request was answered by a load: by its own, or a shared one."""
+        if shared:
+            self.shared += 1
+        else:
+            self.misses += 1
+
+    def snapshot(self) -> CacheStats:
+        return CacheStats(**asdict(self), evictions=None, expirations=None, size=None, maxsize=None)

@@ -1,44 +1,18 @@
 """AsyncCache: a cache in the memory of one process, for one event loop at a time."""
 
-import asyncio
-import contextlib
-import copy
-import functools
-import logging
 import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
-from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
+from cachepool_lib._arguments import Seconds, fraction, number, seconds, whole
+from cachepool_lib._flights import Flight, Flights, require_loader
 from cachepool_lib._stats import CacheStats
 from cachepool_lib._store import Entry, Load, Store
 
 T = TypeVar("T")
-Seconds = float | timedelta
-
-logger = logging.getLogger(__name__)
-
-
-class _Flight:
-    """One load under way, and everybody who waits for it."""
-
-    __slots__ = ("background", "load", "loop", "started", "task", "ttl", "waiters")
-
-    def __init__(self, ttl: float | None, load: Load, started: float, background: bool) -> None:
-        self.ttl = ttl
-        self.load = load
-        self.started = started
-        self.background = background  # it belongs to no waiter: nobody's leaving ends it
-        self.loop = asyncio.get_running_loop()
-        self.task: asyncio.Task[Any] | None = None
-        self.waiters: dict[asyncio.Future[Any], None] = {}  # a set would wake them in any order
-
-    def cancel(self) -> None:
-        if self.task is not None and not self.loop.is_closed():
-            self.task.cancel()
 
 
 class AsyncCache:
@@ -68,18 +42,11 @@ class AsyncCache:
         jitter: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if maxsize is not None and (not isinstance(maxsize, int) or isinstance(maxsize, bool)):
-            raise TypeError(f"maxsize must be a whole number or None, got {maxsize!r}")
-        if maxsize is not None and maxsize < 1:
-            raise ValueError(f"maxsize must be at least 1, or None for no bound, got {maxsize!r}")
-        if _number("jitter", jitter) >= 1:
-            raise ValueError(f"jitter must be less than 1, got {jitter!r}")
-        self._default_ttl = _seconds("default_ttl", default_ttl)
-        self._jitter = jitter
+        self._default_ttl = seconds("default_ttl", default_ttl)
+        self._jitter = fraction("jitter", jitter)
         self._clock = clock
-        self._store = Store(maxsize)
-        self._flights: dict[Hashable, _Flight] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()  # the loop itself keeps weak references only
+        self._store = Store(None if maxsize is None else whole("maxsize", maxsize))
+        self._flights = Flights()
         self._hits = self._misses = self._stale_hits = self._shared = 0
         self._loads = self._load_failures = 0
         self._load_seconds = 0.0
@@ -112,10 +79,10 @@ class AsyncCache:
         A load of *key* that is under way will not overwrite it.
         """
         if ttl is not None and (type(ttl) is not int or ttl < 0):  # the usual ttl costs no call
-            ttl = _seconds("ttl", ttl)
+            ttl = seconds("ttl", ttl)
         self._put(key, value, ttl)
-        if self._flights:
-            self._detach(key)
+        if self._flights.attached:
+            self._flights.detach(key)
 
     async def set_many(self, items: Mapping[Any, Any], ttl: Seconds | None = None) -> None:
         """`set` every pair of *items* with the same *ttl*."""
@@ -130,14 +97,13 @@ class AsyncCache:
         Facebook", 2013, call the right to store a lease.)
         """
         fresh = self._store.remove(key, self._clock())
-        self._detach(key)
+        self._flights.detach(key)
         return fresh
 
     async def clear(self) -> None:
         """Forget every key; for loads under way it is a `delete` of each."""
         self._store.clear()
-        for key in list(self._flights):
-            self._detach(key)
+        self._flights.detach_all()
 
     async def get_or_load(
         self,
@@ -174,15 +140,15 @@ class AsyncCache:
         A load in the background that fails is logged and counted.
         """
         if ttl is not None and (type(ttl) is not int or ttl < 0):
-            ttl = _seconds("ttl", ttl)
+            ttl = seconds("ttl", ttl)
         now = self._clock()
         entry = self._store.lookup(key, now)
         if entry is None or (early_refresh and _is_due_early(entry, now, early_refresh)):
             load = Load(
-                _seconds("stale_while_revalidate", stale_while_revalidate),
-                _seconds("stale_if_error", stale_if_error),
-                _number("early_refresh", early_refresh),
-                _seconds("retry_after", retry_after),
+                seconds("stale_while_revalidate", stale_while_revalidate),
+                seconds("stale_if_error", stale_if_error),
+                number("early_refresh", early_refresh),
+                seconds("retry_after", retry_after),
             )
             if entry is None:
                 return cast(T, await self._stale_or_load(key, loader, ttl, load, now))
@@ -213,13 +179,7 @@ class AsyncCache:
 
         Loads that somebody waits for go on, and entries stay: the cache can be used again.
         """
-        for key, flight in list(self._flights.items()):
-            if flight.background:
-                self._detach(key)
-        loop = asyncio.get_running_loop()
-        ending = [t for t in self._tasks if t.cancelling() and t.get_loop() is loop]
-        if ending:
-            await asyncio.wait(ending)
+        await self._flights.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -233,14 +193,14 @@ class AsyncCache:
         await self.close()
 
     def _put(self, key: Hashable, value: Any, ttl: float | None, load: Load | None = None) -> None:
-        seconds = self._default_ttl if ttl is None else ttl
+        span = self._default_ttl if ttl is None else ttl
         now = self._clock()
-        if not seconds:
+        if not span:
             self._store.remove(key, now)
             return
         if self._jitter:
-            seconds *= 1 - self._jitter * random.random()
-        self._store.put(key, value, now + seconds, now, load)
+            span *= 1 - self._jitter * random.random()
+        self._store.put(key, value, now + span, now, load)
 
     async def _stale_or_load(
         self,
@@ -255,16 +215,17 @@ class AsyncCache:
         if stale is not None and stale.load is not None:
             due = now >= stale.load.retry_at
             if _in_window(stale, now, load, failed=not due):
+                value = stale.value  # an eager task may have replaced it when _refresh returns
                 if due:
                     self._refresh(key, loader, ttl, load)
                 self._stale_hits += 1
-                return stale.value
-        flight = self._under_way(key)
+                return value
+        flight = self._flights.under_way(key)
         shared = flight is not None
         if flight is None:
             flight = self._take_off(key, loader, ttl, load, background=False)
         try:
-            value = await self._wait(key, flight)
+            value = await self._flights.wait(key, flight)
         except Exception:
             now = self._clock()
             stale = self._store.peek(key, now) if load.stale_if_error else None
@@ -286,15 +247,8 @@ class AsyncCache:
         self, key: Hashable, loader: Callable[[], Awaitable[Any]], ttl: float | None, load: Load
     ) -> None:
         """Have *key* loaded in the background, if nobody loads it already."""
-        if self._under_way(key) is None:
+        if self._flights.under_way(key) is None:
             self._take_off(key, loader, ttl, load, background=True)
-
-    def _under_way(self, key: Hashable) -> _Flight | None:
-        flight = self._flights.get(key)
-        if flight is not None and flight.loop is not asyncio.get_running_loop():
-            self._detach(key)  # it was left behind in a loop that ran before this one
-            return None
-        return flight
 
     def _take_off(
         self,
@@ -304,80 +258,29 @@ class AsyncCache:
         load: Load,
         *,
         background: bool,
-    ) -> _Flight:
-        if not callable(loader):
-            raise TypeError(
-                f"loader must be a function to call, got {type(loader).__name__}: "
-                "pass the function itself, or a lambda, not the result of calling it"
-            )
-        flight = _Flight(ttl, load, self._clock(), background)
-        self._flights[key] = flight
+    ) -> Flight:
+        require_loader(loader)
 
-        async def fly() -> Any:
-            return await loader()
-
-        flight.task = flight.loop.create_task(fly())
-        self._tasks.add(flight.task)
-        flight.task.add_done_callback(functools.partial(self._land, key, flight))
-        return flight
-
-    async def _wait(self, key: Hashable, flight: _Flight) -> Any:
-        """Wait for *flight*. If this is the last to leave before it lands, it is cancelled."""
-        waiter = flight.loop.create_future()
-        flight.waiters[waiter] = None
-        try:
-            return await waiter
-        finally:
-            flight.waiters.pop(waiter, None)
-            if not (flight.waiters or flight.background or _is_done(flight)):
-                # First out of the table, then cancelled: whoever comes now must not join it.
-                if self._flights.get(key) is flight:
-                    del self._flights[key]
-                flight.cancel()
-
-    def _detach(self, key: Hashable) -> None:
-        """Let the load of *key* no longer store, nor be joined."""
-        flight = self._flights.pop(key, None)
-        if flight is not None and flight.background:
-            flight.background = False  # from now on it belongs to those who wait for it, if any
-            if not flight.waiters:
-                flight.cancel()
-
-    def _land(self, key: Hashable, flight: _Flight, task: "asyncio.Task[Any]") -> None:
-        """Store what was loaded, if *flight* still may, and give it to all who wait."""
-        self._tasks.discard(task)
-        attached = self._flights.get(key) is flight
-        if attached:
-            del self._flights[key]
-        if task.cancelled():
-            for waiter in flight.waiters:  # the loader gave itself up
-                waiter.cancel()
-            return
-        now = self._clock()
-        flight.load.seconds = now - flight.started
-        self._load_seconds += flight.load.seconds
-        error = task.exception()
-        if error is None:
+        async def fly(flight: Flight) -> Any:
+            started = self._clock()
+            try:
+                value = await loader()
+            except Exception:
+                now = self._clock()
+                self._load_failures += 1
+                self._load_seconds += now - started
+                stale = self._store.peek(key, now)
+                if self._flights.is_attached(key, flight) and stale and stale.load:
+                    stale.load.retry_at = now + load.retry_after
+                raise
             self._loads += 1
-            if attached:
-                self._put(key, task.result(), flight.ttl, flight.load)
-            for waiter in flight.waiters:
-                if not waiter.done():
-                    waiter.set_result(task.result())
-            return
-        self._load_failures += 1
-        stale = self._store.peek(key, now) if attached else None
-        if stale is not None and stale.load is not None:
-            stale.load.retry_at = now + flight.load.retry_after
-        if not flight.waiters:
-            logger.warning("loading %r failed while nobody waited", key, exc_info=error)
-        for waiter in flight.waiters:
-            if not waiter.done():
-                waiter.set_exception(_copy(error))
+            load.seconds = self._clock() - started
+            self._load_seconds += load.seconds
+            if self._flights.is_attached(key, flight):
+                self._put(key, value, ttl, load)
+            return value
 
-
-def _is_done(flight: _Flight) -> bool:
-    return flight.task is not None and flight.task.done()
+        return self._flights.take_off(key, fly, background=background)
 
 
 def _in_window(entry: Entry, now: float, reader: Load, *, failed: bool) -> bool:
@@ -395,43 +298,3 @@ def _is_due_early(entry: Entry, now: float, beta: float) -> bool:
     if not beta or load is None or now < load.retry_at:
         return False
     return now - load.seconds * beta * math.log(1 - random.random()) >= entry.expires_at
-
-
-def _copy(error: BaseException) -> BaseException:
-    """A copy of *error* for one waiter, or *error* itself where its class can't be copied.
-
-    Raised in a thousand waiters, one shared exception would carry the context, and the notes, of
-    whichever caller came last.
-    """
-    try:
-        twin = _twin(error)
-        twin.__cause__ = error.__cause__
-        twin.__context__ = error.__context__
-        twin.__suppress_context__ = error.__suppress_context__
-        if hasattr(error, "__notes__"):
-            twin.__notes__ = list(error.__notes__)
-        return twin.with_traceback(error.__traceback__)
-    except Exception:
-        return error
-
-
-def _twin(error: BaseException) -> BaseException:
-    with contextlib.suppress(Exception):
-        twin = copy.copy(error)  # calls the class with error.args, which need not be its arguments
-        if type(twin) is type(error) and twin.args == error.args:
-            return twin
-    twin = type(error).__new__(type(error), *error.args)
-    twin.__dict__.update(error.__dict__)
-    return twin
-
-
-def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not value >= 0:  # NaN fails every comparison, so ask for what is wanted
-        raise ValueError(f"{name} must be 0 or more, got {value!r}")
-    return value
-
-
-def _seconds(name: str, value: object) -> float:
-    return _number(name, value.total_seconds() if isinstance(value, timedelta) else value)

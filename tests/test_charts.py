@@ -98,6 +98,41 @@ ANSWERS = [
     Guess(2, name="not run yet"),
 ]
 
+WORKERS = {1: 0.70, 2: 0.63, 4: 0.57, 8: 0.50, 16: 0.43, 32: 0.36}
+STORES = {
+    "memory": [0.000001 * (1 + i / 100) for i in range(100)],
+    "Redis": [0.0002 * (1 + i / 100) for i in range(100)],
+    "the query": [0.004 * (1 + i / 100) for i in range(50)],
+}
+TRIPS = {"one by one": (0.032, 100), "in one trip": (0.0011, 1)}
+
+
+@dataclass
+class Pages:
+    at: list[float]
+    seconds: list[float]
+    outcomes: list[str]
+
+
+def visits(failing: bool, slow: float) -> Pages:
+    at = [i / 40 for i in range(96)]
+    bad = [0.7 <= moment < 1.7 for moment in at]
+    return Pages(at, [slow if b else 0.001 for b in bad],
+                 ["failed" if b and failing else "hit" for b in bad])  # fmt: skip
+
+
+DOWN = {"naive": visits(True, 5.01), "ours": visits(False, 0.004)}
+
+
+def processes(killed: bool) -> list[Lane]:
+    lanes = [Lane(f"process {i + 1}", [(0, 0.9, "wait")]) for i in range(4)]
+    if not killed:
+        return [Lane(lane.name, [(0, 0.3, "wait"), (0.01, 0.3, "load")]) for lane in lanes]
+    lanes[0] = Lane("process 1", [(0, 0.15, "wait"), (0.01, 0.15, "load")], "killed")
+    lanes[2] = Lane("process 3", [(0, 0.9, "wait"), (0.6, 0.9, "load")])
+    return lanes
+
+
 # What takes a guess, and the line of text it ends in without one.
 GUESSING: dict[str, tuple[Callable[..., Chart], str]] = {
     "before_after": (
@@ -138,7 +173,31 @@ GUESSING: dict[str, tuple[Callable[..., Chart], str]] = {
         partial(charts.outcomes_over_time, {"off": outage(False), "on": outage(True)}, (60, 120)),
         "share of visits failed in the outage, simulated: off 0.63, on 0.05",
     ),
-}
+    "hit_rate_by_workers": (
+        partial(charts.hit_rate_by_workers, WORKERS, 100),
+        "hit rate by workers, simulated: "
+        "1 0.70, 2 0.63, 4 0.57, 8 0.50, 16 0.43, 32 0.36; shared 0.70",
+    ),
+    "latencies": (
+        partial(charts.latencies, STORES, (100, 3)),
+        "time for one answer, real: Redis more than 100 times memory, "
+        "the query more than 3 times Redis",
+    ),
+    "trips": (
+        partial(charts.trips, TRIPS, at_least=5),
+        "time by trips, real: one by one 100 trips, in one trip 1 trip, more than 5 times faster",
+    ),
+    "pages_through_fault": (
+        partial(charts.pages_through_fault, DOWN, (0.7, 1.7), "Redis is silent"),
+        "pages while Redis is silent, real: naive all fail, not all within 1 s, "
+        "ours none fail, all within 1 s",
+    ),
+    "swimlane, processes": (
+        partial(charts.swimlane, {"each": processes(False), "one killed": processes(True)},
+                who="process"),
+        "4 processes, simulated: each 4 loads, one killed 2 loads",
+    ),
+}  # fmt: skip
 PLAIN: dict[str, tuple[Callable[..., Chart], str]] = {
     "popularity": (
         partial(charts.popularity, VISITS),
@@ -316,6 +375,11 @@ AXES = {
     "swimlane, one leaves": ("time (milliseconds)", "visitor 1 visitor 2 visitor 3"),
     "loads_per_second": ("time (seconds)", "loads per second"),
     "outcomes_over_time": ("time (seconds)", "visits per second"),
+    "hit_rate_by_workers": ("number of workers (log scale)", "hit rate"),
+    "latencies": ("time for one answer (milliseconds, log scale)", "memory Redis query"),
+    "trips": ("time (milliseconds)", "one by one in one trip"),
+    "pages_through_fault": ("asked for at (seconds)", "time for a page (ms, log)"),
+    "swimlane, processes": ("time (milliseconds)", "process 1 process 4"),
     "race": ("step, in order of time", "loader writer reader"),
     "guesses": ("guess ÷ result (log scale)", "hit rate at 1 s age when gone"),
 }
@@ -348,6 +412,12 @@ def test_titles_state_the_finding():
         "swimlane, one leaves": "1 of 5 visitors leaves, 5 without a page; ours: 1",
         "loads_per_second": "The peak falls from 65 to 19 loads a second",
         "outcomes_over_time": "While the database is down, 63 % of visits fail, then 5 %",
+        "hit_rate_by_workers": "8 workers with caches of their own answer 50 %, "
+        "with a shared one 70 %",
+        "latencies": "Redis takes 200 times as long as memory, the query 17 times as long as that",
+        "trips": "In one trip: 29 times faster",
+        "pages_through_fault": "While Redis is silent, 100 % of pages fail, then 0 %",
+        "swimlane, processes": "4 processes, 4 loads; one killed: 2",
         "popularity": "1 % of the pages get 52 % of the visits",
         "race": "Step 4 comes too late: the loader stores the old page",
         "guesses": "7 of 8 guesses were more than 3 times off",

@@ -10,10 +10,21 @@ from typing import Any
 from . import recorder
 from .contract import also_broken, check, exam
 from .exercises import exercise
-from .experiments import entries_over_time, hit_rates_by_ttl, lanes, update_during_load
+from .experiments import (
+    after_a_write,
+    entries_over_time,
+    hit_rates_by_ttl,
+    hit_rates_by_workers,
+    lanes,
+    one_by_one,
+    timed,
+    update_during_load,
+)
+from .faults import Proxy
 from .policies import POLICIES, hit_rates
 from .predictions import Prediction, guesses, predict, result
 from .recorder import nothing_left
+from .servers import Server, cluster, server
 from .services import services
 from .shop import shop
 from .simulation import (
@@ -38,32 +49,43 @@ __all__ = [
     "Database",
     "Page",
     "Prediction",
+    "Proxy",
     "Query",
     "Replay",
+    "Server",
     "Traffic",
     "Watch",
+    "after_a_write",
     "also_broken",
     "charts",
     "check",
     "clock",
+    "cluster",
     "crowd",
+    "crowds",
     "entries_over_time",
     "exam",
     "exercise",
     "guesses",
     "hit_rates",
     "hit_rates_by_ttl",
+    "hit_rates_by_workers",
     "lanes",
     "nothing_left",
+    "one_by_one",
+    "outage",
     "predict",
     "record",
     "replay",
     "result",
+    "round_trips",
+    "server",
     "services",
     "shop",
     "simulate",
     "slider",
     "theory_hit_rate",
+    "timed",
     "trace",
     "traffic",
     "twin",
@@ -73,12 +95,20 @@ __all__ = [
 ]
 
 
+# They bring matplotlib, ipywidgets or redis: imported when first asked for.
+_LATER = {
+    "crowds": "processes",
+    "outage": "outages",
+    "round_trips": "redis_contract",
+    "slider": "widgets",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """Charts and sliders bring matplotlib and ipywidgets: imported when first asked for."""
     if name == "charts":
         return import_module(f"{__name__}.charts")
-    if name == "slider":
-        return import_module(f"{__name__}.widgets").slider
+    if name in _LATER:
+        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

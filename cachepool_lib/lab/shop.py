@@ -131,6 +131,14 @@ class Shop:
             orders = await connection.fetch(ORDERS_OF_USER, user_id)
         return Page(User(**user), tuple(Order(**order) for order in orders))
 
+    async def card(self, user_id: int) -> dict[str, Any]:
+        """What JSON can carry of a page: name, city and the products, the latest order first."""
+        page = await self.page(user_id)
+        if page is None:
+            return {}
+        products = [order.product for order in page.orders]
+        return {"name": page.user.name, "city": page.user.city, "products": products}
+
     async def close(self) -> None:
         """Close the connections. Waits for pages under way. A second call does nothing."""
         for url in [url for url, shop in _open.items() if shop is self]:

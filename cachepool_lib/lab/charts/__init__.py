@@ -6,16 +6,23 @@ can't be drawn raises a ValueError or TypeError that names the value.
 """
 
 from ._canvas import Chart, Guess, Source
-from .comparisons import Answer, bar_of_life, before_after, guesses
+from .comparisons import Answer, bar_of_life, before_after, guesses, latencies, trips
 from .lanes import Lane, Step, race, swimlane
-from .rates import hit_rate_by_capacity, hit_rate_by_ttl, popularity
-from .series import entries_over_time, loads_per_second, outcomes_over_time
+from .rates import hit_rate_by_capacity, hit_rate_by_ttl, hit_rate_by_workers, popularity
+from .series import (
+    Run,
+    entries_over_time,
+    loads_per_second,
+    outcomes_over_time,
+    pages_through_fault,
+)
 
 __all__ = [
     "Answer",
     "Chart",
     "Guess",
     "Lane",
+    "Run",
     "Source",
     "Step",
     "bar_of_life",
@@ -24,9 +31,13 @@ __all__ = [
     "guesses",
     "hit_rate_by_capacity",
     "hit_rate_by_ttl",
+    "hit_rate_by_workers",
+    "latencies",
     "loads_per_second",
     "outcomes_over_time",
+    "pages_through_fault",
     "popularity",
     "race",
     "swimlane",
+    "trips",
 ]

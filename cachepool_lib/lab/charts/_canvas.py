@@ -223,8 +223,8 @@ def _heights(ax: Axes, labels: Sequence[tuple[float, str, str]]) -> tuple[list[f
     """Return the heights of (y, text, colour) in the axes, and where text fits beside them."""
     figure: Any = ax.figure
     figure.draw_without_rendering()  # the height of the axes is known after that
-    low, high = ax.get_ylim()
-    heights = [(y - low) / (high - low) for y, _, _ in labels]
+    to_axes, left = ax.transData - ax.transAxes, ax.get_xlim()[0]  # a log scale has its own heights
+    heights = [float(to_axes.transform((left, y))[1]) for y, _, _ in labels]
     sizes = [(1 + text.count("\n")) * _LINE / ax.bbox.height for _, text, _ in labels]
     return heights, spread(heights, sizes, 0, 1)
 

@@ -33,45 +33,51 @@ from ._canvas import (
 class Lane:
     """One visitor: (start, end, "wait" or "load") in seconds, and how it ended.
 
-    "left": the visitor gave up; "lost": it got an exception instead of the page.
+    "left": the visitor gave up; "lost": it got an exception instead of the page. A lane may also
+    stand for a process with its visitors; "killed": it was.
     """
 
     name: str
     spans: Sequence[tuple[float, float, Literal["wait", "load"]]]
-    end: Literal["page", "left", "lost"] = "page"
+    end: Literal["page", "left", "lost", "killed"] = "page"
 
 
 @styled
 def swimlane(
     panels: Mapping[str, Sequence[Lane]],
     *,
+    who: Literal["visitor", "process"] = "visitor",
     guess: float | Guess | None = None,
     source: Source = "simulated",
 ) -> Chart:
     """Draw a lane per visitor, loads solid and waiting pale, one panel above the other.
 
     Counts the loads; where a visitor left, counts those without a page instead. The guess is for
-    that count in the first panel.
+    that count in the first panel. *who* says what the lanes stand for.
     """
     if not panels or not all(panels.values()):
         raise ValueError("swimlane needs a panel, and every panel a lane")
     loads = {name: sum(_loads(lane) for lane in lanes) for name, lanes in panels.items()}
-    without = {name: sum(lane.end != "page" for lane in lanes) for name, lanes in panels.items()}
+    ends = {name: [lane.end for lane in lanes] for name, lanes in panels.items()}
+    without = {name: sum(end in ("left", "lost") for end in ends[name]) for name in panels}
     leaving = any(without.values())
     counts = without if leaving else loads
     first, *others = counts.items()
     lanes = panels[first[0]]
-    title = f"{len(lanes)} visitors, {_count(first[1], 'load')}"
+    crowd = f"{len(lanes)} {who}s" if who == "visitor" else f"{len(lanes)} processes"
+    title = f"{crowd}, {_count(first[1], 'load')}"
     if leaving:
-        title = f"{len(lanes)} visitors, {first[1]} without a page"
+        title = f"{crowd}, {first[1]} without a page"
         if left := sum(lane.end == "left" for lane in lanes):
             leave = "leaves" if left == 1 else "leave"
-            title = f"{left} of {len(lanes)} visitors {leave}, {first[1]} without a page"
+            title = f"{left} of {crowd} {leave}, {first[1]} without a page"
     title += "".join(f"; {name}: {count}" for name, count in others)
-    what = "a lane per visitor; orange: the database works"
+    what = f"a lane per {who}; orange: the database works"
     if any(_only_waits(lane) for lanes in panels.values() for lane in lanes):
-        what += ", pale: the visitor waits"
-    figure, axes = canvas(title, what, source, rows=len(panels))
+        what += ", pale: the visitor waits" if who == "visitor" else ", pale: visitors wait"
+    figure, axes = canvas(
+        title, what, source, rows=len(panels), height=3.2 if len(panels) < 3 else 4.0
+    )
     for ax, (name, lanes) in zip(axes, panels.items(), strict=True):
         _draw(ax, lanes, dense=len(lanes) * len(panels) > 60)
         ax.set_title(name)
@@ -86,13 +92,14 @@ def swimlane(
         style = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
         guess_box(axes[0], two_lines(told.label), (1.02, 0.62), xytext=(5, -10), **style)
     end = 1000 * max(end for lanes in panels.values() for lane in lanes for _, end, _ in lane.spans)
-    axes[0].set_xlim(0, end * (1.25 if leaving else 1.02) or 1)
+    crosses = any(lane.end != "page" for lanes in panels.values() for lane in lanes)
+    axes[0].set_xlim(0, end * (1.25 if crosses else 1.02) or 1)
     axes[-1].set_xlabel("time (milliseconds)")
     text = ", ".join(
         f"{name} {_count(loads[name], 'load')}" + f" and {without[name]} without a page" * leaving
         for name in panels
     )
-    return finished(figure, f"{len(lanes)} visitors, {source}: {text}", told)
+    return finished(figure, f"{crowd}, {source}: {text}", told)
 
 
 def _loads(lane: Lane) -> int:
@@ -133,10 +140,10 @@ def _draw(ax: Axes, lanes: Sequence[Lane], dense: bool) -> None:
         if lane.end != "page":
             waits = [end for _, end, what in lane.spans if what == "wait"]
             x = 1000 * max(waits or [end for _, end, _ in lane.spans])
-            colour = FAILED if lane.end == "lost" else INK
+            colour = INK if lane.end == "left" else FAILED
             ax.plot(x, y, "x", color=colour, markersize=9, mew=2.6, clip_on=False)
             if not many:
-                words = "left" if lane.end == "left" else "no page"
+                words = "no page" if lane.end == "lost" else lane.end
                 note(ax, words, (x, y), (10, 0), va="center", color=colour)
     for what, colour in (("wait", WAIT), ("load", LOAD)):
         ax.add_collection(PolyCollection(bars[what], facecolor=colour, linewidth=0))

@@ -10,6 +10,7 @@ from ._canvas import (
     GUESS,
     HIT,
     INK,
+    LOAD,
     OURS,
     QUIET,
     Chart,
@@ -182,3 +183,54 @@ def hit_rate_by_capacity(
     column(ax, 100 * mark, figures)
     text = ", ".join(f"{name} {rate:.2f}" for name, rate in at_mark.items())
     return finished(figure, f"hit rate with room for {share} of users, {source}: {text}", told)
+
+
+@styled
+def hit_rate_by_workers(
+    private: Mapping[int, float],
+    rate: float,
+    *,
+    mark: int = 8,
+    guess: float | Guess | None = None,
+    source: Source = "simulated",
+) -> Chart:
+    """Draw the hit rate (0 to 1) when each worker has its own cache, by the number of workers.
+
+    With one worker it is what a cache shared by all gets. *rate* is how many visits a second come
+    in all; *mark* is one of the numbers of workers: the gap is written there, and the guess is
+    for it.
+    """
+    counts = sorted(numbers("workers", private, low=1))
+    rates = numbers("hit rate", [private[int(count)] for count in counts], 0, 1)
+    [visits] = numbers("rate", [rate], low=0)
+    if 1 not in counts or mark not in private:
+        raise ValueError(f"private must have the hit rates of 1 and of {mark} workers")
+    shared, here = private[1], private[mark]
+    gap = visits * (shared - here)
+    title = f"{mark} workers with caches of their own answer {percent(here)}"
+    title += f", with a shared one {percent(shared)}"
+    what = f"share of {number(visits)} visits a second answered from a cache"
+    figure, [ax] = canvas(title, what, source)
+    ax.set(xscale="log", xlim=(counts[0] / 1.06, counts[-1] * 1.06), ylim=(-0.04, 1.08))
+    ax.set(xlabel="number of workers (log scale)", ylabel="hit rate")
+    ax.set_xticks(counts, [number(count) for count in counts])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.plot(counts, [shared] * len(counts), color=OURS, linewidth=2.8)
+    ax.plot(counts, rates, "o-", color=INK, markersize=7)
+    ax.plot([mark, mark], [here + 0.03, shared - 0.02], color=LOAD, linewidth=4)
+    note(
+        ax,
+        f"{number(round(gap))} more queries\na second",
+        (mark, here),
+        (0, -12),
+        ha="center",
+        va="top",
+        color="#8A5A00",
+        weight="bold",
+    )
+    told = guessed(guess)
+    labels = [(shared, "shared", OURS), (rates[-1], "each its own", INK)]
+    margin_labels(ax, [*labels, *guess_across([ax], told)])
+    pairs = zip(counts, rates, strict=True)
+    text = ", ".join(f"{number(count)} {value:.2f}" for count, value in pairs)
+    return finished(figure, f"hit rate by workers, {source}: {text}; shared {shared:.2f}", told)

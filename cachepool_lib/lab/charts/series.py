@@ -1,7 +1,7 @@
 """Charts over time: entries, loads a second, and what visitors got."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from matplotlib.axes import Axes
 
@@ -18,6 +18,7 @@ from ._canvas import (
     Guess,
     Source,
     canvas,
+    duration,
     finished,
     guess_across,
     guess_box,
@@ -209,3 +210,95 @@ def _longest(good: Sequence[bool]) -> tuple[int, int]:
         length = length + 1 if yes else 0
         best = max(best, (i - length, length), key=lambda stretch: stretch[1])
     return best
+
+
+class Run(Protocol):
+    """Pages in columns: when each was asked for, how long it took (seconds), what became of it."""
+
+    @property
+    def at(self) -> Sequence[float]: ...
+
+    @property
+    def seconds(self) -> Sequence[float]: ...
+
+    @property
+    def outcomes(self) -> Sequence[str]: ...
+
+
+@styled
+def pages_through_fault(
+    runs: Mapping[str, Run],
+    fault: tuple[float, float],
+    what: str,
+    *,
+    limit: float = 0.25,
+    within: float = 1.0,
+    guess: float | Guess | None = None,
+    source: Source = "real",
+) -> Chart:
+    """Draw how long each page took, by when it was asked for; a cross has failed.
+
+    *fault* is when something was broken, in seconds, and *what* says what that was; an end of
+    infinity is never. *limit* (seconds) is drawn as a line. The guess is for the slowest page of
+    the first run (seconds). Real milliseconds differ from run to run, so the line of text says how
+    many failed in whole tenths and whether all took less than *within* seconds.
+    """
+    if not runs:
+        raise ValueError("runs is empty: nothing to draw")
+    [start] = numbers("fault", fault[:1], low=0)
+    if fault[1] <= start:
+        raise ValueError(f"the fault must end after {start:g} s, not at {fault[1]:g} s")
+    shares, slowest = {}, {}
+    for name, run in runs.items():
+        numbers(f"at of {name}", run.at, 0)
+        slowest[name] = max(numbers(f"seconds of {name}", run.seconds, 0))
+        rows = zip(run.at, run.outcomes, strict=True)
+        meanwhile = [outcome == "failed" for at, outcome in rows if start <= at < fault[1]]
+        shares[name] = sum(meanwhile) / len(meanwhile) if meanwhile else 0.0
+    before, *_, after = [*shares.values()] * 2
+    title = f"While {what}, {percent(before)} of pages fail"
+    if after < before:
+        title += f", then {percent(after)}"
+    figure, axes = canvas(title, "time for each page, a dot a page, a cross a failure", source,
+                          columns=len(runs))  # fmt: skip
+    low, high = 0.3, 1000 * max(2.0, *slowest.values()) * 12
+    axes[0].set(yscale="log", ylim=(low, high), ylabel="time for a page (ms, log)")
+    plain_numbers(axes[0].yaxis)
+    for ax, (name, run) in zip(axes, runs.items(), strict=True):
+        last = max(run.at) * 1.03
+        ax.set(title=name, xlim=(0, last), xlabel="asked for at (seconds)")
+        ax.locator_params("x", nbins=5)
+        ax.axvspan(start, min(fault[1], last), color="#E4E4E4", zorder=0, linewidth=0)
+        ax.axhline(1000 * limit, color=INK, linestyle=":", linewidth=1.2)
+        dots = list(zip(run.at, run.seconds, run.outcomes, strict=True))
+        for failed, mark, colour, size in ((False, "o", FRESH, 5), (True, "x", FAILED, 7)):
+            mine = [(at, max(low, 1000 * s)) for at, s, o in dots if (o == "failed") == failed]
+            ax.plot(*zip(*mine, strict=True) if mine else ((), ()), mark, color=colour,
+                    markersize=size, mew=1.8 if failed else 0, alpha=0.75)  # fmt: skip
+        words = f"{percent(shares[name])} fail, slowest {_short(slowest[name])}"
+        colour = FAILED if shares[name] else FRESH
+        style: Any = {"xycoords": "axes fraction", "ha": "center", "va": "top", "weight": "bold"}
+        note(ax, words, (0.5, 0.97), (0, 0), color=colour, **style)
+    labels = [(1000 * limit, f"{number(1000 * limit)} ms", INK)]
+    if told := guessed(guess, "s"):
+        labels += guess_across(axes, told._replace(value=1000 * told.value))
+    margin_labels(axes[-1], labels)
+    text = ", ".join(
+        f"{name} {_failures(shares[name])}, "
+        + ("all" if slowest[name] < within else "not all")
+        + f" within {duration(within)}"
+        for name in runs
+    )
+    return finished(figure, f"pages while {what}, {source}: {text}", told)
+
+
+def _short(seconds: float) -> str:
+    seconds = float(f"{seconds:.2g}")
+    return duration(seconds) if seconds >= 1 else f"{number(1000 * seconds)} ms"
+
+
+def _failures(share: float) -> str:
+    tenths = round(10 * share)
+    if share == 0 or tenths == 10:
+        return "all fail" if share else "none fail"
+    return f"{max(1, tenths)} of 10 fail"

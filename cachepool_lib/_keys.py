@@ -1,0 +1,77 @@
+"""Names for keys in a store that several processes share.
+
+A name depends on the value of the key alone: not on the process, its hash seed, an address, or
+what `str` and `repr` happen to print. Keys that Python calls equal get the same name (1, 1.0 and
+True are one key, as they are in a dict); keys that differ get different names.
+"""
+
+import math
+from collections.abc import Hashable
+from datetime import UTC, date, datetime, timedelta, timezone
+from enum import Enum
+from uuid import UUID
+
+YEAR_1 = datetime.min.replace(tzinfo=UTC)
+
+
+def key_name(key: Hashable) -> str:
+    """The name of *key*: a str stays readable, everything else starts with an exclamation mark.
+
+    Raises TypeError for a key without a canonical form, ValueError for one that is not even equal
+    to itself (NaN).
+    """
+    plain = isinstance(key, str) and key and not key.startswith("!")
+    name = str.__str__(key) if plain else "!" + _encode(key)
+    # Braces are where Redis Cluster looks for the part of a name that decides the slot.
+    return name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
+
+
+def _encode(part: object) -> str:
+    """*part* of a key in a form that says where it ends: lengths first, then contents."""
+    match part:
+        case None:
+            return "n"
+        case str():
+            return f"s{len(part)}:{str.__str__(part)}"  # an Enum of str prints something else
+        case bytes():
+            return f"b{part.hex()};"
+        case int():  # bool and IntEnum too: they equal their number
+            return _number(int(part))
+        case float() if math.isnan(part):
+            raise ValueError("NaN can't be (in) a key: it is not equal to itself")
+        case float() if part.is_integer():
+            return _number(int(part))
+        case float():
+            return f"f{float(part).hex()};"
+        case UUID():
+            return f"u{part.hex};"
+        case datetime() if part.tzinfo is None:
+            return f"t{part.isoformat()};"
+        case datetime() if type(part.tzinfo) is timezone:
+            # The moment: equal ones may be written in different zones.
+            return f"m{(part - YEAR_1) // timedelta(microseconds=1)};"
+        case datetime():
+            # Where clocks change, Python's own idea of which of them are equal is no simple one.
+            raise TypeError(
+                f"a datetime with a {type(part.tzinfo).__name__} can't be (in) a key: "
+                "use .astimezone(timezone.utc)"
+            )
+        case date():
+            return f"d{part.isoformat()};"
+        case Enum() if "<locals>" not in type(part).__qualname__:
+            kind = type(part)
+            return f"e{_encode(f'{kind.__module__}.{kind.__qualname__}.{part.name}')}"
+        case tuple():
+            return f"({''.join(map(_encode, part))})"
+        case frozenset():
+            return f"<{''.join(sorted(map(_encode, part)))}>"
+    raise TypeError(
+        f"{type(part).__name__} has no name that is the same in every process: use a key made of "
+        "str, bytes, int, float, bool, None, UUID, date, Enum, tuples and frozensets of them, "
+        "or say with key= how to make one"
+    )
+
+
+def _number(number: int) -> str:
+    """Decimal, but for those so long that Python refuses to write them so."""
+    return f"i{number};" if number.bit_length() <= 64 else f"i0x{number:x};"

@@ -1,0 +1,102 @@
+"""What the tests of RedisCache share: a namespace of their own, time to move, late loops."""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import redis.asyncio
+
+from cachepool_lib import RedisCache
+from cachepool_lib.lab.services import services
+
+_numbers = itertools.count()
+
+
+def namespace() -> str:
+    """One that nobody else uses."""
+    return f"test-{os.getpid()}-{next(_numbers)}"
+
+
+async def url() -> str:
+    """The lab's server."""
+    return (await services()).redis_url
+
+
+async def names(client: Any, namespace: str) -> list[bytes]:
+    return [name async for name in client.scan_iter(match=f"{namespace}:*", count=1000)]
+
+
+async def shift(client: Any, namespace: str, seconds: float) -> None:
+    """Let time pass for what is stored in *namespace*: each name has that much less to live.
+
+    Claims are left alone: to those who hold them, time does not pass.
+    """
+    there = [name for name in await names(client, namespace) if not name.endswith(b"}:load")]
+    if not there:
+        return
+    reading, writing = client.pipeline(transaction=False), client.pipeline(transaction=False)
+    for name in there:
+        reading.pexpiretime(name)
+    for name, end in zip(there, await reading.execute(), strict=True):
+        if end > 0:
+            writing.pexpireat(name, round(end - seconds * 1000))  # in the past: it is removed
+    await writing.execute()
+
+
+@contextlib.asynccontextmanager
+async def cache(**options: Any) -> AsyncIterator[RedisCache]:
+    """A RedisCache on the lab's server, in a namespace that is empty before and afterwards."""
+    where = options.pop("redis_url", None) or await url()
+    async with RedisCache(where, **{"namespace": namespace(), **options}) as made:
+        yield made
+        with contextlib.suppress(Exception):
+            await made.clear()
+
+
+@contextlib.asynccontextmanager
+async def raw(where: str | None = None) -> AsyncIterator[Any]:
+    """A client of redis-py beside the cache."""
+    async with redis.asyncio.Redis.from_url(where or await url()) as client:
+        yield client
+
+
+class Lag:
+    """How late the loop itself was, at most: what the machine costs, and not what is tested."""
+
+    def __init__(self) -> None:
+        self.worst = 0.0
+
+    async def _watch(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.005)
+            self.worst = max(self.worst, time.monotonic() - before - 0.005)
+
+    async def __aenter__(self) -> "Lag":
+        self._task = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+
+async def until(holds: Any, seconds: float = 20) -> None:
+    """Wait for something that is bound to happen. Fails if it does not."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen"
+        await asyncio.sleep(0.002)
+
+
+async def until_back(made: RedisCache) -> float:
+    """Wait until the server is in use again: the seconds that took."""
+    started = time.monotonic()
+    while True:
+        if await made.set("back", 1):
+            return time.monotonic() - started
+        await asyncio.sleep(0.02)

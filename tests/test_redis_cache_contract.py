@@ -1,0 +1,110 @@
+"""One contract, two stores: what AsyncCache promises in memory, RedisCache promises on a server.
+
+The promises are those of the course. They run on a server, and on a cluster of three nodes.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.asyncio import RedisCluster
+
+from cachepool_lib import RedisCache, lab
+from cachepool_lib.lab.contract import PROMISES, Bench, Load
+from tests import redis_tools
+
+pytestmark = pytest.mark.anyio
+
+# What a store in another process can't promise, or has not to.
+NOT_IN_REDIS = {
+    "A3": "no clock of this process decides: the server's own does",
+    "A6": "the server removes what has expired, from its own memory",
+    "A7": "the server has the bound: its maxmemory and maxmemory-policy",
+}
+
+
+class RedisBench(Bench):
+    """Time moves by what is left of each key. From its first move on, real time stands still.
+
+    Pages are dicts: from Redis everybody gets one of their own, so nobody changes another's.
+    """
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(RedisCache, dict)
+        self.client = client
+        self.caches: list[tuple[RedisCache, str]] = []
+        self.loading = asyncio.Event()
+        self.reads: set[asyncio.Task[Any]] = set()
+        self.seen: float | None = None
+
+    def new(self, **options: Any) -> RedisCache:
+        namespace = redis_tools.namespace()
+        cache: RedisCache = super().new(**options, client=self.client, namespace=namespace)
+        self.caches.append((cache, namespace))
+        self.seen = None
+        return cache
+
+    async def read(self, cache: Any, key: Any, load: Load, **options: Any) -> Any:
+        async def loading() -> Any:
+            self.loading.set()
+            return await load()
+
+        me = asyncio.current_task()
+        assert me is not None
+        self.reads.add(me)
+        try:
+            return await super().read(cache, key, loading, **options)
+        finally:
+            self.reads.discard(me)
+
+    async def advance(self, seconds: float) -> None:
+        """Also wait until a read that has begun has come as far as its load."""
+        await asyncio.sleep(0)
+        if self.reads:
+            await self.loading.wait()
+        self.loading.clear()
+        now = time.monotonic()
+        spent = 0 if self.seen is None else now - self.seen
+        self.seen = now
+        for _, namespace in self.caches[-1:]:
+            await redis_tools.shift(self.client, namespace, seconds - spent)
+
+    async def close(self) -> None:
+        for cache, _ in self.caches:
+            await cache.clear()
+            await cache.close()
+
+
+@contextlib.asynccontextmanager
+async def one_server() -> AsyncIterator[Any]:
+    async with redis_tools.raw() as client:
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def three_nodes() -> AsyncIterator[Any]:
+    async with (
+        lab.cluster(3) as cluster,
+        RedisCluster.from_url(cluster.url) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("store", [one_server, three_nodes])
+async def test_redis_cache_keeps_the_promises_of_a_cache(store: Any) -> None:
+    """All but those named above, each with its reason."""
+    async with store() as client:
+        for name, (_, promise) in PROMISES.items():
+            if name not in NOT_IN_REDIS:
+                bench = RedisBench(client)
+                await promise(bench)
+                await bench.close()
+                assert bench.caches, name
+
+
+def test_what_is_left_out_is_in_the_contract() -> None:
+    """A promise that is renamed does not slip away."""
+    assert NOT_IN_REDIS.keys() < PROMISES.keys()

@@ -1,0 +1,390 @@
+"""RedisCache when Redis fails: no page fails with it, none waits for it, and it is soon back.
+
+Real servers throughout. What the machine itself costs is measured as the lag of the event loop.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from redis.exceptions import OutOfMemoryError
+
+from cachepool_lib import CachePoolError, CacheUnavailable, RedisCache, lab
+from tests.async_cache_tools import answer
+from tests.redis_tools import Lag, cache, namespace, raw, until_back, url
+
+pytestmark = pytest.mark.anyio
+
+TIMEOUT = 0.25  # the default
+MORE = 0.1  # that a call may take on top
+
+
+async def nothing() -> None:
+    pass
+
+
+@dataclass
+class Broken:
+    """A server that does not work, after one that did where that is possible."""
+
+    url: str
+    break_it: Callable[[], Awaitable[Any]] = nothing
+    mend_it: Callable[[], Awaitable[Any]] | None = None  # None: it stays as it is
+
+
+def through_a_proxy(
+    fault: Callable[[lab.Proxy], Any],
+) -> Callable[[], contextlib.AbstractAsyncContextManager[Broken]]:
+    @contextlib.asynccontextmanager
+    async def broken() -> AsyncIterator[Broken]:
+        async with lab.Proxy(await url()) as proxy:
+
+            async def break_it() -> None:
+                if (waits := fault(proxy)) is not None:
+                    await waits
+
+            yield Broken(proxy.url, break_it, proxy.restore)
+
+    return broken
+
+
+@contextlib.asynccontextmanager
+async def restarted() -> AsyncIterator[Broken]:
+    async with lab.server() as server:
+        yield Broken(server.url, server.stop, server.start)
+
+
+async def fill(client: Any) -> None:
+    """Use all the memory that it may have."""
+    for size in (100_000, 1_000, 1):
+        with contextlib.suppress(OutOfMemoryError):
+            for number in range(100_000):
+                await client.set(f"filling:{size}:{number}", "x" * size)
+
+
+@contextlib.asynccontextmanager
+async def out_of_memory() -> AsyncIterator[Broken]:
+    async with (
+        lab.server(maxmemory="10mb", maxmemory_policy="noeviction") as server,
+        raw(server.url) as client,
+    ):
+        yield Broken(
+            server.url, lambda: fill(client), lambda: client.config_set("maxmemory", "100mb")
+        )
+
+
+@contextlib.asynccontextmanager
+async def wrong_password() -> AsyncIterator[Broken]:
+    yield Broken(f"redis://:wrong@{(await url()).rpartition('@')[2]}")
+
+
+@contextlib.asynccontextmanager
+async def read_only_replica() -> AsyncIterator[Broken]:
+    """Its primary is gone, and it serves what it has."""
+    async with lab.server(replicaof="127.0.0.1 1") as server:
+        yield Broken(server.url)
+
+
+@contextlib.asynccontextmanager
+async def no_redis_at_all() -> AsyncIterator[Broken]:
+    """Something listens there, and answers everything with something else."""
+    chance = random.Random(1)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while await reader.read(65536):
+                says = [
+                    b"HTTP/1.1 400 Bad Request\r\n\r\n",
+                    b"$abc\r\n",
+                    b"*-7\r\n",
+                    b"%2\r\n:x\r\n",
+                ]
+                writer.write(chance.choice([*says, chance.randbytes(40) + b"\r\n"]))
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield Broken(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+
+FAULTS = {
+    "refused": through_a_proxy(lambda proxy: proxy.cut()),
+    "cut in mid-reply": through_a_proxy(lambda proxy: proxy.cut(after=7)),
+    "stalled": through_a_proxy(lambda proxy: proxy.stall()),
+    "slower than the timeout": through_a_proxy(lambda proxy: proxy.slow(0.4)),
+    "slow": through_a_proxy(lambda proxy: proxy.slow(0.15)),
+    "restarted": restarted,
+    "out of memory": out_of_memory,
+    "wrong password": wrong_password,
+    "read-only replica": read_only_replica,
+    "no Redis at all": no_redis_at_all,
+}
+every_fault = pytest.mark.parametrize("fault", FAULTS)
+
+
+def calls(made: RedisCache, number: int) -> dict[str, Callable[[], Awaitable[Any]]]:
+    """One of each, for a key that is stored, one that is not, and one that can't be."""
+    stale: dict[str, Any] = {"stale_while_revalidate": 60, "stale_if_error": 60}
+    return {
+        "get": lambda: made.get("stored", "miss"),
+        "get_many": lambda: made.get_many(["stored", "other", number]),
+        "set": lambda: made.set(number, number),
+        "set 0": lambda: made.set(number, number, ttl=0),
+        "set_many": lambda: made.set_many({number: 1, "other": 2}),
+        "delete": lambda: made.delete(number),
+        "get_or_load": lambda: made.get_or_load(("load", number % 7), lambda: answer("loaded")),
+        "with stale": lambda: made.get_or_load(("s", number), lambda: answer("loaded"), **stale),
+        "not encodable": lambda: made.get_or_load(("o", number), lambda: answer({1, 2})),
+    }
+
+
+async def timed(call: Callable[[], Awaitable[Any]]) -> tuple[Any, float]:
+    started = time.monotonic()
+    return await call(), time.monotonic() - started
+
+
+@every_fault
+async def test_no_caller_sees_an_error_or_waits(
+    fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every call answers, within its timeout; one line is logged; and soon it is in use again."""
+    async with FAULTS[fault]() as broken, cache(redis_url=broken.url) as made:
+        works = await made.set("stored", {"name": "Ada"})
+        assert works == (broken.mend_it is not None)
+        await broken.break_it()
+        async with Lag() as lag:
+            slowest = {}
+            for number in range(12):
+                mix = calls(made, number)
+                outcomes = await asyncio.gather(*map(timed, mix.values()))
+                for (name, _), (got, took) in zip(mix.items(), outcomes, strict=True):
+                    slowest[name] = max(slowest.get(name, 0), took)
+                    if name in ("get_or_load", "with stale"):
+                        assert got == "loaded"
+                    elif name == "not encodable":
+                        assert got == {1, 2}
+                    elif name == "get":
+                        assert got in ("miss", {"name": "Ada"})
+                await asyncio.sleep(0.1)
+        assert max(slowest.values()) <= TIMEOUT + MORE + lag.worst, (slowest, lag.worst)
+        lines = [one.getMessage() for one in caplog.records if "encode" not in one.getMessage()]
+        lines = [line for line in lines if "can't be cached" not in line]
+        if fault != "slow":
+            assert len(lines) <= 1, lines
+        if fault not in ("slow", "cut in mid-reply"):
+            assert len(lines) == 1
+            assert made.stats().errors
+        if broken.mend_it is not None:
+            await broken.mend_it()
+            async with Lag() as lag:
+                assert await until_back(made) <= 1 + lag.worst
+            assert await made.get_or_load("back", lambda: answer(0)) == 1
+
+
+@every_fault
+async def test_with_fail_open_off_the_error_is_clear(fault: str) -> None:
+    """A CacheUnavailable, which is a ConnectionError, within the timeout; and no other error."""
+    async with (
+        FAULTS[fault]() as broken,
+        RedisCache(broken.url, namespace=namespace(), fail_open=False) as made,
+    ):
+        await broken.break_it()
+        raised = 0
+        async with Lag() as lag:
+            for name, call in calls(made, 1).items():
+                started = time.monotonic()
+                try:
+                    await call()
+                except CacheUnavailable as error:
+                    raised += 1
+                    assert isinstance(error, ConnectionError)
+                    assert str(error).startswith("Redis is not available: "), name
+                assert time.monotonic() - started <= TIMEOUT + MORE + lag.worst
+        assert raised or fault in ("slow", "cut in mid-reply")
+        if broken.mend_it:
+            await broken.mend_it()
+
+
+@pytest.mark.parametrize("fault", ["refused", "stalled", "wrong password", "no Redis at all"])
+async def test_connect_always_raises(fault: str) -> None:
+    """Also where everything else carries on; within the timeout, and at once when it is back."""
+    async with FAULTS[fault]() as broken, RedisCache(broken.url, namespace=namespace()) as made:
+        await broken.break_it()
+        for _ in range(3):
+            with pytest.raises(CacheUnavailable):
+                await made.connect()
+        if broken.mend_it:
+            await broken.mend_it()
+            await made.connect()
+            assert await made.set("a", 1, ttl=1) is True
+
+
+async def test_a_crowd_does_not_wait_for_a_silent_server() -> None:
+    """1,000 callers and 50 connections: nobody waits for a turn to wait."""
+    async with lab.Proxy(await url()) as proxy, cache(redis_url=proxy.url) as made:
+        await made.set("stored", 1)
+        proxy.stall()
+
+        async def crowd() -> float:
+            """The seconds of the slowest."""
+            started = time.monotonic()
+            callers = (made.get_or_load(n % 100, lambda: answer("loaded")) for n in range(1_000))
+            assert await asyncio.gather(*callers) == ["loaded"] * 1_000
+            return time.monotonic() - started
+
+        slowest = await crowd()
+        made._probe_at = math.inf
+        alone = await crowd()  # what the crowd costs by itself, now that Redis is not asked
+        assert slowest <= TIMEOUT + MORE + 3 * alone
+        await proxy.restore()
+
+
+async def test_each_outage_has_its_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Three outages under traffic, three lines; how it came back is no news."""
+    async with lab.Proxy(await url()) as proxy, cache(redis_url=proxy.url) as made:
+        stop = asyncio.Event()
+
+        async def traffic() -> None:
+            while not stop.is_set():
+                await made.get_or_load("a", lambda: answer(1), ttl=0.01)
+                await asyncio.sleep(0.001)
+
+        workers = [asyncio.create_task(traffic()) for _ in range(20)]
+        for fault in (proxy.cut, proxy.stall, proxy.cut):
+            await asyncio.sleep(0.2)
+            if (waits := fault()) is not None:
+                await waits
+            await asyncio.sleep(1.2)
+            await proxy.restore()
+            async with Lag() as lag:
+                assert await until_back(made) <= 1 + lag.worst
+        stop.set()
+        await asyncio.gather(*workers)
+    assert [one.getMessage().split(" (")[0] for one in caplog.records] == ["Redis is away"] * 3
+
+
+async def test_a_server_without_memory_is_not_filled_further() -> None:
+    """What it refuses to set, it drops: an old value is not served as if the new one were there."""
+    async with (
+        out_of_memory() as broken,
+        raw(broken.url) as client,
+        cache(redis_url=broken.url) as made,
+    ):
+        await made.set("a", "old")
+        await broken.break_it()
+        before = await client.dbsize()
+        big = "x" * 50_000
+        for number in range(100):
+            assert await made.set(number, big) is False
+            assert await made.get_or_load(("load", number), lambda: answer(big)) == big
+        assert await made.set("a", "new" * 1_000) is False
+        assert await made.get("a") is None
+        assert await client.dbsize() == before - 1
+        assert await made.delete("a") is False
+        await broken.mend_it()
+        assert await made.set("a", "new") is True
+
+
+async def copied(replica: Any, name: str) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            if await replica.exists(name):
+                return
+            await asyncio.sleep(0.02)
+
+
+async def test_a_read_only_replica_still_serves() -> None:
+    """What it has; it can't store, nor lock, so each load is its process's own."""
+    async with (
+        lab.server(repl_diskless_sync_delay="0") as primary,
+        raw(primary.url) as client,
+    ):
+        async with RedisCache(primary.url, namespace="n") as made:
+            await made.set("a", 1)
+        async with lab.server() as server, raw(server.url) as replica:
+            password, _, port = primary.url.removeprefix("redis://:").partition("@127.0.0.1:")
+            await replica.config_set("masterauth", password)
+            await replica.replicaof("127.0.0.1", port)
+            await copied(replica, "n:{a}")
+            async with RedisCache(server.url, namespace="n") as made:
+                assert await made.get("a") == 1
+                assert await made.get_or_load("a", lambda: answer(2)) == 1
+                assert await made.get_or_load("b", lambda: answer(2)) == 2
+                assert await made.set("a", 3) is False
+                assert await made.delete("a") is False
+                assert await made.get("a") == 1
+            await client.set("n:{corrupt}", b"{")
+            await copied(replica, "n:{corrupt}")
+            async with RedisCache(server.url, namespace="n") as made, asyncio.timeout(5):
+                assert await made.get_or_load("corrupt", lambda: answer(2)) == 2
+
+
+async def test_a_late_loop_is_no_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """Something else kept the loop busy for longer than the timeout: the replies have come."""
+    async with cache() as made:
+        await made.set("a", 1)
+        await asyncio.gather(*(made.get("a") for _ in range(100)))  # opens connections
+        for _ in range(3):
+            hits = [asyncio.create_task(made.get("a")) for _ in range(20)]
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            time.sleep(TIMEOUT * 1.2)  # noqa: ASYNC251
+            assert await asyncio.gather(*hits) == [1] * 20
+    assert not caplog.records
+
+
+async def test_the_wait_for_anothers_load_counts_for_nothing_but_silence_does() -> None:
+    """Waiting is unlimited while Redis answers; when it falls silent, the budget is what it was."""
+    begun = asyncio.Event()
+    end = asyncio.Event()
+
+    async def load() -> str:
+        begun.set()
+        await end.wait()
+        return "page"
+
+    async with (
+        cache() as holder,
+        lab.Proxy(await url()) as proxy,
+        cache(redis_url=proxy.url, namespace=holder._namespace) as made,
+    ):
+        holding = asyncio.create_task(holder.get_or_load("a", load))
+        await begun.wait()
+        waiting = asyncio.create_task(made.get_or_load("a", lambda: answer("mine")))
+        await asyncio.sleep(2 * TIMEOUT)
+        assert not waiting.done()
+        async with Lag() as lag:
+            proxy.stall()
+            started = time.monotonic()
+            assert await waiting == "mine"
+            assert time.monotonic() - started <= TIMEOUT + MORE + 0.1 + lag.worst  # a pause of 0.1
+        await proxy.restore()
+        end.set()
+        assert await holding == "page"
+
+
+async def test_an_outage_does_not_reach_the_log_with_what_is_secret(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Neither keys, nor values, nor passwords."""
+    caplog.set_level(logging.DEBUG)
+    async with lab.server(maxmemory="3mb", maxmemory_policy="noeviction") as server:
+        password = server.url.split(":")[2].split("@")[0]
+        async with RedisCache(server.url, namespace="n") as made, raw(server.url) as client:
+            await fill(client)
+            assert await made.set("key-of-ada", {"iban": "DE00"}) is False
+            await server.stop()
+            assert await made.set("key-of-ada", {"iban": "DE00"}) is False
+            with pytest.raises(CachePoolError) as error:
+                await made.connect()
+    assert len(caplog.records) >= 2
+    shown = caplog.text + repr(error.value) + repr(error.value.__cause__)
+    assert not [word for word in ("key-of-ada", "DE00", password) if word in shown]

@@ -1,0 +1,229 @@
+"""Notebook 02's exercises: the right answer passes; each common mistake gets its own message."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from cachepool_lib import lab
+from cachepool_lib.lab.checks import Result
+from cachepool_lib.lab.redis_exercises import REDIS_EXERCISES
+from tests.notebook_tools import ROOT, definitions, read, tags
+from tests.notebook_tools.form import SOLUTION
+
+SOURCE = read(ROOT / "notebooks" / "02-share-a-redis-cache.ipynb")
+NOTEBOOK = definitions(SOURCE)
+ANSWERS = {"02-1": "clear", "02-2": "get", "02-3": "release"}
+
+
+def solution(name: str) -> Any:
+    """The answer that the notebook folds away."""
+    [cell] = [cell for cell in SOURCE.cells if f"solution-{name}" in tags(cell)]
+    found = SOLUTION.search(cell.source)
+    assert found
+    names = dict(NOTEBOOK)
+    exec(found["code"], names)
+    return names[ANSWERS[name]]
+
+
+def look_at(name: str, answer: Any) -> Result:
+    """What the notebook's check says, and that it leaves nothing for the last cell to find."""
+
+    async def cells() -> Result:
+        result = await lab.exercise(name, answer)
+        await lab.nothing_left()
+        return result
+
+    return asyncio.run(cells())
+
+
+def message(name: str, answer: Any) -> str:
+    result = look_at(name, answer)
+    assert result.status == "failed"
+    assert result.expected
+    return f"{result.got} {result.hint}"
+
+
+def test_every_exercise_is_tested_here() -> None:
+    assert set(REDIS_EXERCISES) == set(ANSWERS)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_solution_passes(name: str) -> None:
+    assert look_at(name, solution(name)).passed
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_stub_is_not_solved_yet(name: str) -> None:
+    assert look_at(name, NOTEBOOK[ANSWERS[name]]).status == "not solved yet"
+
+
+# 02-1
+
+
+async def flush(client: Any, namespace: str) -> None:
+    await client.flushdb()
+
+
+async def all_keys(client: Any, namespace: str) -> None:
+    names = await client.keys(f"{namespace}:*")
+    await client.delete(*names)
+
+
+async def unescaped(client: Any, namespace: str) -> None:
+    async for name in client.scan_iter(f"{namespace}:*"):
+        await client.unlink(name)
+
+
+async def no_colon(client: Any, namespace: str) -> None:
+    async for name in client.scan_iter(f"{namespace}*"):
+        await client.unlink(name)
+
+
+async def one_step(client: Any, namespace: str) -> None:
+    _, names = await client.scan(0, f"{namespace}:*", 100)
+    if names:
+        await client.unlink(*names)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (flush, "A neighbour's key is gone."),
+        (no_colon, "A neighbour's key is gone."),
+        (all_keys, "KEYS: It stops everyone while it walks; SCAN goes in steps."),
+        (unescaped, "'a*' also cleared 'ab:1'."),
+        (one_step, "of 2,500 keys are still there."),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_wrong_clear_is_explained(answer: Any, expected: str) -> None:
+    assert expected in message("02-1", answer)
+
+
+def test_a_flush_reaches_nobody_elses_keys() -> None:
+    """The learner's FLUSHDB is not sent: the server may be their own."""
+
+    async def cells() -> Any:
+        async with redis.asyncio.from_url((await lab.services()).redis_url) as client:
+            await client.set("somebody:else", "Ada", px=60_000)
+            await lab.exercise("02-1", flush)
+            return await client.get("somebody:else")
+
+    assert asyncio.run(cells()) == b"Ada"
+
+
+# 02-2
+
+
+async def bare(client: Any, key: str, miss: Any) -> Any:
+    try:
+        async with asyncio.timeout(0.25):
+            value = await client.get(key)
+    except:  # noqa: E722
+        return miss
+    return miss if value is None else value
+
+
+async def any_exception(client: Any, key: str, miss: Any) -> Any:
+    try:
+        async with asyncio.timeout(0.25):
+            value = await client.get(key)
+    except Exception:
+        return miss
+    return miss if value is None else value
+
+
+async def no_limit(client: Any, key: str, miss: Any) -> Any:
+    try:
+        value = await client.get(key)
+    except (RedisError, OSError):
+        return miss
+    return miss if value is None else value
+
+
+async def nothing_caught(client: Any, key: str, miss: Any) -> Any:
+    async with asyncio.timeout(0.25):
+        value = await client.get(key)
+    return miss if value is None else value
+
+
+async def no_timeout_error(client: Any, key: str, miss: Any) -> Any:
+    try:
+        async with asyncio.timeout(0.25):
+            value = await client.get(key)
+    except RedisError:
+        return miss
+    return miss if value is None else value
+
+
+async def none_for_a_miss(client: Any, key: str, miss: Any) -> Any:
+    return await client.get(key)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (bare, "Cancelled, and it went on."),
+        (any_exception, "A TypeError became a miss."),
+        (no_limit, "Redis silent: no answer after 1 s."),
+        (nothing_caught, "Redis down: ConnectionError."),
+        (no_timeout_error, "Redis silent: TimeoutError."),
+        (none_for_a_miss, "For a miss came None."),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_wrong_get_is_explained(answer: Any, expected: str) -> None:
+    assert message("02-2", answer).startswith(expected)
+
+
+# 02-3
+
+
+async def delete(client: Any, name: str, token: str) -> None:
+    await client.delete(name)
+
+
+async def get_then_delete(client: Any, name: str, token: str) -> None:
+    if await client.get(name) == token.encode():
+        await client.delete(name)
+
+
+async def compares_text(client: Any, name: str, token: str) -> None:
+    if await client.get(name) == token:
+        await client.delete(name)
+
+
+async def nothing(client: Any, name: str, token: str) -> None:
+    pass
+
+
+async def watch(client: Any, name: str, token: str) -> None:
+    """The other way to do it in one step."""
+    async with client.pipeline() as pipe:
+        await pipe.watch(name)
+        if await pipe.get(name) == token.encode():
+            pipe.multi()
+            pipe.delete(name)
+            await pipe.execute()
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (delete, "Yours had expired; you freed B's."),
+        (get_then_delete, "It changed hands between two trips; one script is one step."),
+        (compares_text, "It changed hands between two trips; one script is one step."),
+        (nothing, "It was yours, and it is still locked."),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_wrong_release_is_explained(answer: Any, expected: str) -> None:
+    assert message("02-3", answer).startswith(expected)
+
+
+def test_another_right_release_passes() -> None:
+    """WATCH and MULTI are one step, too."""
+    assert look_at("02-3", watch).passed
