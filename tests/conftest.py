@@ -2,9 +2,13 @@
 
 import gc
 import logging
+import signal
 from collections.abc import Iterator
 
 import pytest
+
+# Started in the background of a shell, tests and all their children would ignore an interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

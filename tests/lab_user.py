@@ -2,11 +2,13 @@
 
 import contextlib
 import functools
+import gc
 import json
 import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -131,12 +133,17 @@ def docker() -> Any:
     """A client of the real engine, None if there is none or it has not the images."""
     from cachepool_lib.lab import _docker, _guard
 
-    try:
-        _docker.check_engine()
-        return import_module("docker").from_env()
-    except _guard.Unavailable:
-        assert os.environ.get("CACHEPOOL_CI_DOCKER") != "1", "this machine is to have an engine"
-        return None
+    with warnings.catch_warnings():
+        # docker-py closes no socket that nobody answered at; the garbage collector does.
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            _docker.check_engine()
+            return import_module("docker").from_env()
+        except _guard.Unavailable:
+            assert os.environ.get("CACHEPOOL_CI_DOCKER") != "1", "this machine is to have an engine"
+            return None
+        finally:
+            gc.collect()
 
 
 def containers(place: Path) -> list[Any]:

@@ -49,9 +49,12 @@ async def shift(client: Any, namespace: str, seconds: float) -> None:
 
 @contextlib.asynccontextmanager
 async def cache(**options: Any) -> AsyncIterator[RedisCache]:
-    """A RedisCache on the lab's server, in a namespace that is empty before and afterwards."""
+    """A RedisCache on the lab's server, in a namespace that is empty before and afterwards.
+
+    It is patient, so that a busy machine is no outage: who tests the timeout asks for one.
+    """
     where = options.pop("redis_url", None) or await url()
-    async with RedisCache(where, **{"namespace": namespace(), **options}) as made:
+    async with RedisCache(where, **{"namespace": namespace(), "timeout": 5, **options}) as made:
         yield made
         with contextlib.suppress(Exception):
             await made.clear()

@@ -42,7 +42,8 @@ class RedisBench(Bench):
 
     def new(self, **options: Any) -> RedisCache:
         namespace = redis_tools.namespace()
-        cache: RedisCache = super().new(**options, client=self.client, namespace=namespace)
+        options |= {"client": self.client, "namespace": namespace, "timeout": 5}
+        cache: RedisCache = super().new(**options)
         self.caches.append((cache, namespace))
         self.seen = None
         return cache

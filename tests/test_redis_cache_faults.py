@@ -156,7 +156,10 @@ async def test_no_caller_sees_an_error_or_waits(
     fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Every call answers, within its timeout; one line is logged; and soon it is in use again."""
-    async with FAULTS[fault]() as broken, cache(redis_url=broken.url) as made:
+    async with (
+        FAULTS[fault]() as broken,
+        cache(redis_url=broken.url, timeout=TIMEOUT) as made,
+    ):
         works = await made.set("stored", {"name": "Ada"})
         assert works == (broken.mend_it is not None)
         await broken.break_it()
@@ -229,7 +232,10 @@ async def test_connect_always_raises(fault: str) -> None:
 
 async def test_a_crowd_does_not_wait_for_a_silent_server() -> None:
     """1,000 callers and 50 connections: nobody waits for a turn to wait."""
-    async with lab.Proxy(await url()) as proxy, cache(redis_url=proxy.url) as made:
+    async with (
+        lab.Proxy(await url()) as proxy,
+        cache(redis_url=proxy.url, timeout=TIMEOUT) as made,
+    ):
         await made.set("stored", 1)
         proxy.stall()
 
@@ -249,7 +255,10 @@ async def test_a_crowd_does_not_wait_for_a_silent_server() -> None:
 
 async def test_each_outage_has_its_line(caplog: pytest.LogCaptureFixture) -> None:
     """Three outages under traffic, three lines; how it came back is no news."""
-    async with lab.Proxy(await url()) as proxy, cache(redis_url=proxy.url) as made:
+    async with (
+        lab.Proxy(await url()) as proxy,
+        cache(redis_url=proxy.url, timeout=TIMEOUT) as made,
+    ):
         stop = asyncio.Event()
 
         async def traffic() -> None:
@@ -307,14 +316,14 @@ async def test_a_read_only_replica_still_serves() -> None:
         lab.server(repl_diskless_sync_delay="0") as primary,
         raw(primary.url) as client,
     ):
-        async with RedisCache(primary.url, namespace="n") as made:
+        async with RedisCache(primary.url, namespace="n", timeout=5) as made:
             await made.set("a", 1)
         async with lab.server() as server, raw(server.url) as replica:
             password, _, port = primary.url.removeprefix("redis://:").partition("@127.0.0.1:")
             await replica.config_set("masterauth", password)
             await replica.replicaof("127.0.0.1", port)
             await copied(replica, "n:{a}")
-            async with RedisCache(server.url, namespace="n") as made:
+            async with RedisCache(server.url, namespace="n", timeout=5) as made:
                 assert await made.get("a") == 1
                 assert await made.get_or_load("a", lambda: answer(2)) == 1
                 assert await made.get_or_load("b", lambda: answer(2)) == 2
@@ -323,13 +332,13 @@ async def test_a_read_only_replica_still_serves() -> None:
                 assert await made.get("a") == 1
             await client.set("n:{corrupt}", b"{")
             await copied(replica, "n:{corrupt}")
-            async with RedisCache(server.url, namespace="n") as made, asyncio.timeout(5):
+            async with RedisCache(server.url, namespace="n", timeout=5) as made, asyncio.timeout(5):
                 assert await made.get_or_load("corrupt", lambda: answer(2)) == 2
 
 
 async def test_a_late_loop_is_no_outage(caplog: pytest.LogCaptureFixture) -> None:
     """Something else kept the loop busy for longer than the timeout: the replies have come."""
-    async with cache() as made:
+    async with cache(timeout=TIMEOUT) as made:
         await made.set("a", 1)
         await asyncio.gather(*(made.get("a") for _ in range(100)))  # opens connections
         for _ in range(3):
@@ -354,7 +363,7 @@ async def test_the_wait_for_anothers_load_counts_for_nothing_but_silence_does() 
     async with (
         cache() as holder,
         lab.Proxy(await url()) as proxy,
-        cache(redis_url=proxy.url, namespace=holder._namespace) as made,
+        cache(redis_url=proxy.url, namespace=holder._namespace, timeout=TIMEOUT) as made,
     ):
         holding = asyncio.create_task(holder.get_or_load("a", load))
         await begun.wait()
@@ -378,7 +387,10 @@ async def test_an_outage_does_not_reach_the_log_with_what_is_secret(
     caplog.set_level(logging.DEBUG)
     async with lab.server(maxmemory="3mb", maxmemory_policy="noeviction") as server:
         password = server.url.split(":")[2].split("@")[0]
-        async with RedisCache(server.url, namespace="n") as made, raw(server.url) as client:
+        async with (
+            RedisCache(server.url, namespace="n", timeout=5) as made,
+            raw(server.url) as client,
+        ):
             await fill(client)
             assert await made.set("key-of-ada", {"iban": "DE00"}) is False
             await server.stop()
