@@ -195,7 +195,7 @@ class RedisCache:
         self._changed_at = 0.0  # when Redis went away, or came back
         self._probe_at = 0.0
         self._refused_at: float | None = None
-        self._name = secrets.token_hex(8)
+        self._holder = secrets.token_hex(8)
         self._flights = Flights()
         self._counts = Counts()
 
@@ -247,7 +247,7 @@ class RedisCache:
 
         A cached None is a value: pass a *default* of your own to tell it from a miss.
         """
-        value = await self._read(self._names(key)[0], self._begin())
+        value = await self._read(self._name(key), self._begin())
         if value is _MISSING:
             self._counts.misses += 1
             return default
@@ -257,7 +257,7 @@ class RedisCache:
     async def get_many(self, keys: Iterable[Hashable]) -> dict[Hashable, Any]:
         """The values of those *keys* that are at hand, fetched in one trip."""
         budget = self._begin()
-        names = {key: self._names(key)[0] for key in keys}
+        names = {key: self._name(key) for key in keys}
         if not names:
             return {}
         try:
@@ -420,7 +420,7 @@ class RedisCache:
     ) -> Flight:
         async def fly(flight: Flight) -> tuple[Any, bool]:
             """Load and store, or wait until another process has: the value, and was it us?"""
-            prefix = f"{self._name}.{os.getpid()}.".encode()  # a fork is another process
+            prefix = f"{self._holder}.{os.getpid()}.".encode()  # a fork is another process
             claim = prefix + secrets.token_hex(8).encode()
             try:
                 value = await self._claim(names, prefix, claim, budget)
@@ -537,8 +537,11 @@ class RedisCache:
 
     # -- what goes to Redis and comes back ----------------------------------------------------
 
+    def _name(self, key: Hashable) -> bytes:
+        return f"{self._namespace}:{{{key_name(key)}}}".encode("utf-8", "surrogatepass")
+
     def _names(self, key: Hashable) -> "_Names":
-        name = f"{self._namespace}:{{{key_name(key)}}}".encode("utf-8", "surrogatepass")
+        name = self._name(key)
         return name, name + b":stale", name + b":load", name + b":failed"
 
     def _milliseconds(self, ttl: Seconds | None) -> int | str:

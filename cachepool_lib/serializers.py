@@ -34,19 +34,19 @@ class JSONSerializer:
 
     def encode(self, value: Any) -> bytes:
         _check(value, self._LEAVES, frozenset({list}), as_json=True)
-        # Two halves of a pair, each a character of its own, would come back as one if escaped.
-        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-        return text.encode("utf-8", "surrogatepass")
+        return _TO_JSON.encode(value).encode("utf-8", "surrogatepass")
 
     def decode(self, data: bytes) -> Any:
-        return _JSON.decode(data.decode("utf-8", "surrogatepass"))
+        return _FROM_JSON.decode(data.decode("utf-8", "surrogatepass"))
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_JSON = json.JSONDecoder(parse_constant=_no_constant)
+_FROM_JSON = json.JSONDecoder(parse_constant=_no_constant)
+# Two halves of a pair, each a character of its own, would come back as one if escaped.
+_TO_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 class MsgpackSerializer:

@@ -62,11 +62,12 @@ async def restarted() -> AsyncIterator[Broken]:
 
 
 async def fill(client: Any) -> None:
-    """Use all the memory that it may have."""
-    for size in (100_000, 1_000, 1):
-        with contextlib.suppress(OutOfMemoryError):
-            for number in range(100_000):
-                await client.set(f"filling:{size}:{number}", "x" * size)
+    """Use all the memory that it may have, then allow it half: what it frees makes no room."""
+    allowed = int((await client.config_get("maxmemory"))["maxmemory"])
+    with contextlib.suppress(OutOfMemoryError):
+        for number in range(100_000):
+            await client.set(f"filling:{number}", "x" * 10_000)
+    await client.config_set("maxmemory", allowed // 2)
 
 
 @contextlib.asynccontextmanager
