@@ -345,6 +345,57 @@ def test_guess_is_dashed_and_grey(name, guess):
     assert not dashed(drawn(name))
 
 
+def test_what_is_written_over_a_fault_is_about_the_fault():
+    """The slowest page outside it is not meant; and no line stands there that nobody asked for."""
+    run = visits(True, 0.0006)
+    run.seconds[0] = 0.0065  # long before
+    chart = charts.pages_through_fault({"naive": run}, (0.7, 1.7), "Redis is down")
+    assert "100 % fail, slowest 0.6 ms" in written(chart)
+    assert "250 ms" not in written(chart)
+    limited = charts.pages_through_fault({"naive": run}, (0.7, 1.7), "Redis is down", limit=0.25)
+    assert "250 ms" in written(limited)
+
+
+def test_pages_of_runs_that_differ_in_length_share_both_axes():
+    """And the quickest answers of Redis and of an error are not cut off."""
+    short = visits(True, 5.0)
+    short = Pages(short.at[:40], short.seconds[:40], short.outcomes[:40])
+    runs = {"short": short, "long": visits(False, 0.0002)}
+    axes = charts.pages_through_fault(runs, (0.7, 1.7), "Redis is down").figure.axes
+    assert axes[0].get_xlim() == axes[1].get_xlim()
+    assert axes[0].get_ylim()[0] <= 0.1  # milliseconds
+
+
+@pytest.mark.parametrize("seconds", [3, 10, 30, 60, 100, 300])
+def test_the_line_of_a_guess_strikes_through_no_words(seconds):
+    """What is written in the panels lies above it, or far up hides what runs behind it."""
+    chart = GUESSING["pages_through_fault"][0](guess=seconds)
+    ax = chart.figure.axes[0]
+    line = ax.transData.transform((0, 1000 * seconds))[1]
+    [(box, text)] = [(b, t) for words, b, t in texts(chart) if words.startswith("100 % fail")]
+    assert box.y0 > line if seconds <= 60 else text.get_bbox_patch()
+
+
+@pytest.mark.parametrize("guess", [0.3, 0.45])
+def test_gap_between_workers_is_that_of_the_title_and_no_line_runs_through_it(guess):
+    """50 % and 70 % of 100 visits are 20 queries apart, whatever lies behind the rounding."""
+    rates = WORKERS | {1: 0.704, 8: 0.496}
+    chart = charts.hit_rate_by_workers(rates, 100, guess=guess)
+    assert "answer 50 %, with a shared one 70 %" in title(chart)
+    [label] = [text for words, _, text in texts(chart) if "more queries" in words]
+    assert label.get_text().startswith("20 more")
+    assert label.get_bbox_patch()
+
+
+def test_no_row_of_the_guesses_is_empty():
+    """A result in words has no place on the scale, and says so; the title counts the others."""
+    rows = [Guess(2, result="over 5", name="keys"), Guess(1, result=50, name="queries")]
+    chart = charts.guesses(rows)
+    assert written(chart).count("not to scale") == 1
+    assert title(chart) == "1 of 1 guesses to scale was more than 3 times off"
+    assert_readable(chart)
+
+
 def test_guess_in_words_is_left_out():
     """No axis can show "a few"; the chart is drawn without it."""
     chart = charts.hit_rate_by_ttl(TTLS, THEORY, guess=Guess("a few"))
@@ -414,13 +465,13 @@ def test_titles_state_the_finding():
         "outcomes_over_time": "While the database is down, 63 % of visits fail, then 5 %",
         "hit_rate_by_workers": "8 workers with caches of their own answer 50 %, "
         "with a shared one 70 %",
-        "latencies": "Redis takes 200 times as long as memory, the query 17 times as long as that",
+        "latencies": "Redis takes 200 times as long as memory, the query 17 times as long as Redis",
         "trips": "In one trip: 29 times faster",
         "pages_through_fault": "While Redis is silent, 100 % of pages fail, then 0 %",
         "swimlane, processes": "4 processes, 4 loads; one killed: 2",
         "popularity": "1 % of the pages get 52 % of the visits",
         "race": "Step 4 comes too late: the loader stores the old page",
-        "guesses": "7 of 8 guesses were more than 3 times off",
+        "guesses": "7 of 8 guesses to scale were more than 3 times off",
     }
 
 

@@ -61,7 +61,7 @@ def test_running_a_cell_twice_is_the_same_as_once() -> None:
 def test_numbers_are_taken_however_they_are_typed(typed: object, taken: float) -> None:
     """A number in quotes is a number."""
     prediction = lab.predict("queries", typed, common=1)
-    assert (prediction.guess, prediction.answered, prediction.problem) == (taken, True, "")
+    assert (prediction.guess, prediction.answered) == (taken, True)
 
 
 @pytest.mark.parametrize(
@@ -87,10 +87,15 @@ def test_a_share_may_be_typed_as_a_percentage(typed: object, taken: float) -> No
         (10**400, "it takes a number of 0 or more, not 100000000000000000...0000000000000000000"),
     ],
 )
-def test_what_is_no_number_gets_one_line(typed: object, problem: str) -> None:
-    """No traceback: the common first guess stands in, and the line says why, once."""
+def test_what_is_no_number_gets_one_line(
+    typed: object, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No traceback: the common first guess stands in, and a line says why, once. It is printed,
+    for most cells keep the prediction in a name.
+    """
     prediction = lab.predict("queries", typed, common=1)
-    assert repr(prediction) == f"queries: 1 (a common first guess); {problem}"
+    assert capsys.readouterr().out == f"Your guess is not taken: {problem}.\n"
+    assert repr(prediction) == "queries: 1 (a common first guess)"
     assert not prediction.answered
     assert repr(lab.result("queries", 50)) == "queries: 1 (a common first guess) → 50"
 
@@ -98,27 +103,31 @@ def test_what_is_no_number_gets_one_line(typed: object, problem: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "problem"),
     [
-        (30, "not 30: did you mean 0.3?"),
-        ("30", "not '30': did you mean 0.3?"),
-        (1.5, "not 1.5: did you mean 0.015?"),
+        (30, "not 30 (did you mean 0.3?)"),
+        ("30", "not '30' (did you mean 0.3?)"),
+        (1.5, "not 1.5 (did you mean 0.015?)"),
         ("130%", "not '130%'"),
         (1e9, "not 1000000000.0"),
         (-1, "not -1"),
     ],
 )
-def test_what_is_no_share_gets_one_line(typed: object, problem: str) -> None:
+def test_what_is_no_share_gets_one_line(
+    typed: object, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A number that looks like a percentage is asked about."""
     prediction = lab.predict("hit rate", typed, common=0.02, share=True)
-    expected = f"hit rate: 0.02 (a common first guess); a share is from 0 to 1, {problem}"
-    assert repr(prediction) == expected
+    expected = f"Your guess is not taken: a share is from 0 to 1, {problem}.\n"
+    assert capsys.readouterr().out == expected
+    assert prediction.guess == 0.02
 
 
-def test_words_come_from_a_list() -> None:
-    """A guess in words is one of the choices, in capitals or not; else the line lists them."""
+def test_words_come_from_a_list(capsys: pytest.CaptureFixture[str]) -> None:
+    """A guess in words is one of the choices, in capitals or not; else a line lists them."""
     ask = partial(lab.predict, "reader", common="sees new", choices=("sees old", "sees new"))
     assert repr(ask(" Sees old ")) == "reader: sees old (your guess)"
-    line = "reader: sees new (a common first guess); choose 'sees old' or 'sees new', not 1"
-    assert repr(ask(1)) == line
+    assert repr(ask(1)) == "reader: sees new (a common first guess)"
+    line = "Your guess is not taken: choose 'sees old' or 'sees new', not 1.\n"
+    assert capsys.readouterr().out == line
 
 
 def test_a_skipped_question_gets_one_line(capsys: pytest.CaptureFixture[str]) -> None:

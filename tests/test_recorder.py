@@ -52,6 +52,9 @@ FAULTS = {
     "async def lose(): asyncio.create_task(fail()); await asyncio.sleep(1)\nlab.simulate(lose())": (
         "- Task exception was never retrieved: ValueError('boom')"
     ),
+    # in an attempt at an exercise, whose check tells it
+    "def forgets(ttl, default, now): wait(); warnings.warn('mine')\n"
+    "await lab.exercise('01-1', forgets)": None,
     # things lent out
     "lent = ['2 connections']\nlab.recorder.borrowed(lambda: ', '.join(lent))": (
         "- still borrowed: 2 connections"

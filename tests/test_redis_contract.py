@@ -2,6 +2,7 @@
 
 import asyncio
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -86,6 +87,106 @@ async def test_the_name_of_a_promise_says_which_caches_are_asked() -> None:
     assert {row[0].name[0] for row in (await lab.exam(AsyncCache)).rows} == {"A"}
     with pytest.raises(KeyError, match="R17"):
         await lab.check("R17", RedisCache)
+
+
+async def test_one_loop_after_another_is_not_enough() -> None:
+    """Servers run a loop in each of several threads: what a loop owns can't lie where all write."""
+
+    class InTurns(NOTEBOOK["MyRedisCache"]):  # type: ignore[misc]
+        async def _send(self, *command: Any) -> Any:
+            self.last = self.links.setdefault(  # of whichever loop was here last
+                asyncio.get_running_loop(), (self.connect(), asyncio.Semaphore(50))
+            )
+            return await super()._send(*command)
+
+        def _client(self) -> Any:
+            return self.last[0]
+
+    InTurns.__module__ = "__main__"  # travels by value, as a notebook's classes do
+    [result] = (await lab.check("R14", InTurns)).failed
+    assert result.expected == "'Ada' for everybody, on two loops at the same time"
+
+
+async def test_a_default_that_is_no_ttl_is_refused_where_it_is_given() -> None:
+    """Where a value can't be stored the page comes all the same: what would refuse the ttl there is
+    suppressed with it, and every visit loads."""
+
+    class Late(NOTEBOOK["MyRedisCache"]):  # type: ignore[misc]
+        def __init__(self, *args: Any, default_ttl: float = 300, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.ttl = default_ttl
+
+        async def set(self, key: Any, value: Any, ttl: float | None = None) -> None:
+            await super().set(key, value, self.ttl if ttl is None else ttl)
+
+    [result] = (await lab.check("R4", Late)).failed
+    assert result.got == "accepted, and nothing is stored"
+    with pytest.raises(ValueError, match="ttl must be 0 seconds or more, not -1"):
+        NOTEBOOK["MyRedisCache"](default_ttl=-1)
+
+
+def test_one_visitor_at_a_time_asks_whether_a_silent_redis_is_back() -> None:
+    """And those who were there before anybody knew; the others don't wait."""
+
+    class Line:
+        asked, silent = 0, True
+
+        async def execute_command(self, *command: Any) -> None:
+            self.asked += 1
+            await asyncio.sleep(60 if self.silent else 0.001)
+
+    async def visits(cache: Any, line: Line) -> tuple[int, float]:
+        """How many of twenty asked Redis, and the longest that one of the others waited."""
+        before, start, took = line.asked, lab.clock(), []
+
+        async def visit() -> None:
+            await cache.get("a")
+            took.append(lab.clock() - start)
+
+        await asyncio.gather(*(visit() for _ in range(20)))
+        asked = line.asked - before
+        return asked, round(sorted(took)[-1 - asked % 20], 2)
+
+    async def story() -> list[tuple[int, float]]:
+        cache, line = NOTEBOOK["InTime"](), Line()
+        cache.redis = line
+        seen = [await visits(cache, line)]  # nobody knows yet
+        for _ in range(2):
+            seen.append(await visits(cache, line))  # left alone
+            await asyncio.sleep(0.6)
+            seen.append(await visits(cache, line))  # somebody tries
+        line.silent = False
+        await asyncio.sleep(0.6)
+        seen.append(await visits(cache, line))
+        seen.append(await visits(cache, line))  # and it is back
+        return seen
+
+    assert lab.simulate(story()) == [
+        (20, 0.25), (0, 0), (1, 0), (0, 0), (1, 0), (1, 0), (20, 0),
+    ]  # fmt: skip
+
+
+async def test_who_waits_for_a_turn_is_told_that_the_cache_was_closed() -> None:
+    answer = asyncio.Event()
+
+    class Slow(NOTEBOOK["MyRedisCache"]):  # type: ignore[misc]
+        def _client(self) -> Any:
+            async def execute_command(*command: Any) -> None:
+                await answer.wait()
+
+            return SimpleNamespace(execute_command=execute_command)
+
+    cache = Slow(timeout=5)
+    reads = [asyncio.create_task(cache.get("a")) for _ in range(60)]
+    await asyncio.sleep(0)  # fifty have a turn
+    await cache.close()
+    answer.set()
+    answers = await asyncio.gather(*reads, return_exceptions=True)
+    assert [str(answer) for answer in answers] == ["None"] * 50 + ["this cache is closed"] * 10
+
+
+async def test_a_cache_shows_its_hits_and_misses() -> None:
+    assert repr(NOTEBOOK["MyRedisCache"]()) == "<MyRedisCache: 0 hits, 0 misses>"
 
 
 async def test_also_broken_shows_the_flaws_without_a_section() -> None:

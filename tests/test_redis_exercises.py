@@ -8,6 +8,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from cachepool_lib import lab
+from cachepool_lib.lab import exercises
 from cachepool_lib.lab.checks import Result
 from cachepool_lib.lab.redis_exercises import REDIS_EXERCISES
 from tests.notebook_tools import ROOT, definitions, read, tags
@@ -82,6 +83,17 @@ async def no_colon(client: Any, namespace: str) -> None:
         await client.unlink(name)
 
 
+def escapes(signs: str) -> Any:
+    """A clear that thinks of some signs alone."""
+
+    async def clear(client: Any, namespace: str) -> None:
+        plain = "".join(f"\\{letter}" if letter in signs else letter for letter in namespace)
+        async for name in client.scan_iter(f"{plain}:*", 1000):
+            await client.unlink(name)
+
+    return clear
+
+
 async def one_step(client: Any, namespace: str) -> None:
     _, names = await client.scan(0, f"{namespace}:*", 100)
     if names:
@@ -95,6 +107,9 @@ async def one_step(client: Any, namespace: str) -> None:
         (no_colon, "A neighbour's key is gone."),
         (all_keys, "KEYS: It stops everyone while it walks; SCAN goes in steps."),
         (unescaped, "'a*' also cleared 'ab:1'."),
+        (escapes("*"), r"'a?' also cleared 'ab:1'. In a pattern ? has a meaning; \? stands for ?"),
+        (escapes("*?"), "'a[b]' also cleared 'ab:1'."),
+        (escapes("*?[]"), r"'a\b' also cleared 'ab:1'."),
         (one_step, "of 2,500 keys are still there."),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -159,6 +174,10 @@ async def no_timeout_error(client: Any, key: str, miss: Any) -> Any:
     return miss if value is None else value
 
 
+async def empty_is_a_miss(client: Any, key: str, miss: Any) -> Any:
+    return await client.get(key) or miss
+
+
 async def none_for_a_miss(client: Any, key: str, miss: Any) -> Any:
     return await client.get(key)
 
@@ -171,6 +190,7 @@ async def none_for_a_miss(client: Any, key: str, miss: Any) -> Any:
         (no_limit, "Redis silent: no answer after 1 s."),
         (nothing_caught, "Redis down: ConnectionError."),
         (no_timeout_error, "Redis silent: TimeoutError."),
+        (empty_is_a_miss, "b'' is stored, and 'miss' came. Nothing is an answer, too."),
         (none_for_a_miss, "For a miss came None."),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -227,3 +247,80 @@ def test_a_wrong_release_is_explained(answer: Any, expected: str) -> None:
 def test_another_right_release_passes() -> None:
     """WATCH and MULTI are one step, too."""
     assert look_at("02-3", watch).passed
+
+
+# All of them
+
+
+async def unawaited_clear(client: Any, namespace: str) -> None:
+    client.unlink(f"{namespace}:1")
+
+
+async def unawaited_get(client: Any, key: str, miss: Any) -> Any:
+    value = client.get(key)
+    return miss if value is None else value
+
+
+async def unawaited_release(client: Any, name: str, token: str) -> None:
+    client.eval("return redis.call('DEL', KEYS[1])", 1, name)
+
+
+async def awaited_but_once(client: Any, name: str, token: str) -> None:
+    await watch(client, name, token)
+    client.exists(name)
+
+
+UNAWAITED = [
+    ("02-1", unawaited_clear),
+    ("02-2", unawaited_get),
+    ("02-3", unawaited_release),
+    ("02-3", awaited_but_once),
+]
+
+
+@pytest.mark.parametrize(("name", "answer"), UNAWAITED, ids=lambda value: str(value)[:20])
+def test_a_forgotten_await_is_what_the_check_names(name: str, answer: Any) -> None:
+    """Whatever else is wrong because of it, and no last cell fails for an attempt at an exercise:
+    `look_at` calls nothing_left().
+    """
+    result = look_at(name, answer)
+    assert result.status == "failed"
+    assert result.hint == "An `await` is missing: without it the call doesn't even begin."
+    assert " at 0x" not in result.got
+
+
+def test_a_loop_that_never_ends_ends_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the exercises in simulated time; nothing of it goes on afterwards."""
+
+    async def for_ever(client: Any, namespace: str) -> None:
+        while True:
+            await client.get("a")
+
+    monkeypatch.setattr(exercises, "LIMIT", 0.5)
+    result = look_at("02-1", for_ever)
+    said = "TimeoutError: not done after 0.5 s. Is there a loop that never ends?"
+    assert (result.status, result.got) == ("failed", said)
+
+
+def test_a_timeout_of_the_learners_own_is_told_as_such() -> None:
+    async def own(client: Any, namespace: str) -> None:
+        raise TimeoutError("mine")
+
+    assert "TimeoutError: mine" in message("02-1", own)
+
+
+def test_a_cancelled_loop_that_goes_on_is_told() -> None:
+    """And stopped: nothing is left."""
+
+    async def stubborn(client: Any, key: str, miss: Any) -> Any:
+        for _ in range(2):
+            try:
+                return await bare_minimum(client, key, miss)
+            except asyncio.CancelledError:
+                await asyncio.sleep(60)
+
+    assert message("02-2", stubborn).startswith("Cancelled, and it went on.")
+
+
+async def bare_minimum(client: Any, key: str, miss: Any) -> Any:
+    return await solution("02-2")(client, key, miss)

@@ -7,14 +7,17 @@ which people meet them.
 
 import asyncio
 import math
+import re
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
+from . import recorder
 from .checks import Result, Unmet, judge
 from .contract import LIMIT, Bench, Source
-from .simulation import simulate
+from .simulation import simulate, too_late
 
 __all__ = ["EXERCISES", "exercise"]
 
@@ -42,12 +45,27 @@ async def exercise(name: str, answer: Any) -> Result:
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
         return await function(answer)
 
-    async def question() -> str:
-        if name not in EXERCISES:
-            return await function(answer)
-        return simulate(silently(), limit=LIMIT)
+    async def in_time() -> str:
+        try:
+            async with asyncio.timeout(LIMIT) as limit:
+                return await function(answer)
+        except TimeoutError:
+            if limit.expired():
+                raise TimeoutError(too_late(LIMIT)) from None
+            raise
 
-    return await judge(name, title, question())
+    async def question() -> str:
+        return simulate(silently(), limit=LIMIT) if name in EXERCISES else await in_time()
+
+    with recorder.overheard() as heard:
+        seen = await judge(name, title, question())
+    if any("was never awaited" in text for text in heard) and seen.status != "not solved yet":
+        got = (
+            "A coroutine was never awaited." if seen.passed else re.sub(" at 0x\\w+", "", seen.got)
+        )
+        hint = "An `await` is missing: without it the call doesn't even begin."
+        seen = replace(seen, status="failed", got=got, hint=hint)
+    return seen
 
 
 @_exercise("00-1", "The share of visits that are hits")

@@ -13,15 +13,14 @@ Answer = float | str
 class Prediction:
     """A guess by name. *answered* is False while it is the common first guess that stands in.
 
-    *problem* says why what was typed could not be taken, *result* is what the experiment gave,
-    None until result() says so. A skipped question has a result and no guess.
+    *result* is what the experiment gave, None until result() says so. A skipped question has a
+    result and no guess.
     """
 
     name: str
     guess: Answer | None
     unit: str = ""
     answered: bool = True
-    problem: str = ""
     result: Answer | None = None
 
     @property
@@ -41,7 +40,7 @@ class Prediction:
     def __repr__(self) -> str:
         guess = "no guess" if self.guess is None else f"{self.show(self.guess)} ({self.label})"
         result = "" if self.result is None else f" → {self.show(self.result)}"
-        return f"{self.name}: {guess}{result}{self.problem and '; '}{self.problem}"
+        return f"{self.name}: {guess}{result}"
 
 
 _book: dict[str, Prediction] = {}  # in the order of the first predict()
@@ -60,7 +59,7 @@ def predict(
 
     A *share* is a number from 0 to 1, or "30%". Where there are *choices*, it is one of them.
     Numbers in quotes are taken as well. As long as the guess is `...`, or is nothing that can be
-    taken, the *common* first guess stands in for it, drawn in grey; the line then says why.
+    taken, the *common* first guess stands in for it, drawn in grey; a line then says why.
     Guessing again replaces the guess.
     """
     prediction = Prediction(name, common, unit, answered=False)
@@ -69,9 +68,9 @@ def predict(
         if taken is not None:
             prediction = Prediction(name, taken, unit)
         else:
-            prediction = replace(prediction, problem=_problem(guess, share, choices))
+            print(f"Your guess is not taken: {_problem(guess, share, choices)}.")
     known = _book[name].result if name in _book else None
-    _book[name] = replace(prediction, problem="", result=known)  # the problem is told once
+    _book[name] = replace(prediction, result=known)
     return prediction
 
 
@@ -102,7 +101,7 @@ def _problem(guess: object, share: bool, choices: Sequence[str]) -> str:
         return f"it takes a number of 0 or more, not {typed}"
     text = f"a share is from 0 to 1, not {typed}"
     number = _number(guess, share=False)
-    return text if number is None or number > 100 else f"{text}: did you mean {number / 100:g}?"
+    return text if number is None or number > 100 else f"{text} (did you mean {number / 100:g}?)"
 
 
 def result(name: str, value: Answer) -> Prediction:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import base64
+import contextlib
 import itertools
 import json
 import os
@@ -82,10 +83,44 @@ def _crowd(make: Callable[[], Any], key: str, callers: int, load_seconds: float)
 
 
 def _two_loops(make: Callable[[], Any], key: str) -> None:
-    """Use one cache on two event loops, as two calls of asyncio.run do."""
+    """Use one cache on two event loops: one after the other, then both at the same time."""
     cache = make()
     asyncio.run(cache.set(key, "Ada"))
-    tell(value=asyncio.run(cache.get(key)))
+    value = asyncio.run(cache.get(key))
+    with ThreadPoolExecutor(2) as pool:
+        together = threading.Barrier(2)
+        threads = [pool.submit(asyncio.run, _reads(cache, key, together)) for _ in range(2)]
+        wrong = [text for thread in threads for text in thread.result()]
+    tell(value=value, wrong=wrong)
+
+
+async def _reads(cache: Any, key: str, together: threading.Barrier) -> list[str]:
+    """More callers than connections, on this loop, read what is there and what nobody has yet:
+    what the others than "Ada" were."""
+    bench, wrong = Bench(type(cache)), []
+
+    async def load() -> str:
+        await asyncio.sleep(0.02)
+        return "Ada"
+
+    async def caller(key: str) -> None:
+        try:
+            async with asyncio.timeout(5):  # a future of the other loop may wake nobody here
+                value = repr(await bench.read(cache, key, load))
+        except Exception as error:
+            value = f"{type(error).__name__}: {error}".partition(" <")[0]
+        if value != "'Ada'":
+            wrong.append(value)
+
+    with contextlib.suppress(threading.BrokenBarrierError):  # the other one has seen enough
+        for number in range(5):
+            together.wait()
+            await asyncio.gather(*(caller(name) for name in [key, f"{key}:{number}"] * 60))
+            if wrong:
+                together.abort()
+        together.wait()
+        await cache.close()
+    return wrong
 
 
 # -- in the notebook ----------------------------------------------------------------------------
@@ -272,12 +307,14 @@ async def crowds(
     return Crowds(seen, callers)
 
 
-async def two_loops(make: Callable[[], Any]) -> Any:
-    """Set a value on one event loop and get it on another, in a process of its own.
+async def two_loops(make: Callable[[], Any]) -> tuple[Any, list[str]]:
+    """Set a value on one event loop and get it on another, then read on two loops at the same time,
+    in a process of its own.
 
-    Returns the value; RuntimeError with what the class raised.
+    Returns the value, and what callers got instead of it on the two loops. RuntimeError with what
+    the class raised.
     """
-    said: list[Any] = []
+    said: list[tuple[Any, list[str]]] = []
     job = partial(_two_loops, make, f"loops:{secrets.token_hex(8)}")
-    await each(job, 1, lambda _, __, event: said.append(event["value"]))
+    await each(job, 1, lambda _, __, event: said.append((event["value"], event["wrong"])))
     return said[0]

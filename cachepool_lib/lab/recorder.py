@@ -6,6 +6,7 @@ installs this recorder. What it records is shown to the user as before.
 """
 
 import asyncio
+import contextlib
 import gc
 import sys
 import threading
@@ -57,6 +58,25 @@ def loop_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> 
 def borrowed(ask: Callable[[], str | None]) -> None:
     """Let nothing_left() *ask* whether something is still borrowed: a short text, or None."""
     _borrowed.append(ask)
+
+
+@contextlib.contextmanager
+def overheard() -> Iterator[list[str]]:
+    """Keep what goes wrong in this block from the reader and from nothing_left(): in the list, at
+    the end.
+
+    For a learner's attempt: what is wrong with it is told by its check, once.
+    """
+    heard: list[str] = []
+    before = len(_found)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        try:
+            yield heard
+        finally:
+            gc.collect()  # a coroutine may be held by the traceback of its own failure
+            heard += [str(warning.message) for warning in seen] + _found[before:]
+            del _found[before:]
 
 
 def install() -> None:

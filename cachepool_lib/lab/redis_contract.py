@@ -213,6 +213,16 @@ async def ttls_keep_their_meaning(bench: RedisBench) -> str:
         raise Unmet(
             expected=f"ValueError for ttl={ttl}", got="accepted", hint="Ask `not ttl >= 0`."
         )
+    try:
+        await bench.read(bench.new(default_ttl=-1), bench.key, Source().load)
+    except ValueError:
+        pass
+    else:
+        raise Unmet(
+            expected="ValueError for default_ttl=-1",
+            got="accepted, and nothing is stored",
+            hint="Look at it in __init__: what refuses it later may be suppressed there.",
+        )
     return "0.5 s, a miss, ValueError"
 
 
@@ -318,7 +328,7 @@ async def corrupt_is_a_miss(bench: RedisBench) -> str:
         raise Unmet(
             expected="3 pages",
             got=f"{failed[0]}, {len(failed)} times",
-            hint="What can't be decoded is worth nothing: delete it, and load.",
+            hint="What can't be decoded is a miss: delete it, and load.",
         )
     return "3 pages"
 
@@ -418,7 +428,7 @@ async def callers_wait_their_turn(bench: RedisBench) -> str:
 async def loops_come_and_go(bench: RedisBench) -> str:
     options = bench.known(redis_url=bench.url, **PATIENT)
     try:
-        value = await two_loops(partial(bench.candidate, **options))
+        value, wrong = await two_loops(partial(bench.candidate, **options))
     except RuntimeError as error:
         raise Unmet(
             expected="'Ada' in the second asyncio.run()",
@@ -427,6 +437,12 @@ async def loops_come_and_go(bench: RedisBench) -> str:
         ) from None
     if value != "Ada":
         raise Unmet(expected="'Ada' in the second asyncio.run()", got=repr(value))
+    if wrong:
+        raise Unmet(
+            expected="'Ada' for everybody, on two loops at the same time",
+            got=f"{wrong[0]}, for {len(wrong)} callers",
+            hint="Two threads share self, with a loop each. What a loop owns is kept per loop.",
+        )
     return "'Ada'"
 
 

@@ -80,6 +80,11 @@ def _names(loop: asyncio.AbstractEventLoop) -> str:
 _running = threading.Lock()
 
 
+def too_late(limit: float) -> str:
+    """What a TimeoutError says of code that had *limit* seconds."""
+    return f"not done after {limit:g} s. Is there a loop that never ends?"
+
+
 def simulate(coroutine: Coroutine[Any, Any, T], *, limit: float = math.inf) -> T:
     """Run *coroutine* in simulated time and return what it returns, or raise what it raises.
 
@@ -128,8 +133,7 @@ def simulate(coroutine: Coroutine[Any, Any, T], *, limit: float = math.inf) -> T
             thread.start()
             while thread.is_alive():
                 if (left := latest - time.monotonic()) <= 0:
-                    message = f"not done after {limit:g} s. Is there a loop that never ends?"
-                    raise TimeoutError(message)
+                    raise TimeoutError(too_late(limit))
                 thread.join(min(0.5, left))  # without a limit Windows would miss an interrupt
     except (KeyboardInterrupt, TimeoutError):
         started.wait()

@@ -131,8 +131,8 @@ def latencies(
     ratios = [float(f"{later / sooner:.2g}") for sooner, later in pairwise(medians)]
     title = f"{names[1]} takes {number(ratios[0])} times as long as {names[0]}"
     title += "".join(
-        f", {name} {number(ratio)} times as long as that"
-        for name, ratio in zip(names[2:], ratios[1:], strict=True)
+        f", {name} {number(ratio)} times as long as {before}"
+        for before, name, ratio in zip(names[1:-1], names[2:], ratios[1:], strict=True)
     )
     title = title[0].upper() + title[1:]
     figure, [ax] = canvas(title, "a dot an answer, the median marked", source)
@@ -269,7 +269,8 @@ class Answer(Guess, Protocol):
 def guesses(answers: Sequence[Answer], *, source: Source = "simulated") -> Chart:
     """Draw every guess against its result, as a ratio: so seconds, shares and counts fit one axis.
 
-    Words are written, not drawn. What has no guess or no result yet is left out.
+    Words are written, and their row says that it has no place on the scale. What has no guess or
+    no result yet is left out.
     """
     rows = [answer for answer in answers if answer.result is not None and answer.guess is not None]
     ratios = [_decades(row.guess, row.result) for row in rows]
@@ -278,7 +279,8 @@ def guesses(answers: Sequence[Answer], *, source: Source = "simulated") -> Chart
     title = "No guess was more than 3 times off" if rows else "No guess has a result yet"
     if far:
         were = "was" if far == 1 else "were"
-        title = f"{far} of {len(drawn)} guesses {were} more than 3 times off"
+        scale = "" if len(drawn) == len(rows) else "to scale "
+        title = f"{far} of {len(drawn)} guesses {scale}{were} more than 3 times off"
     what = "each guess compared with what came out"
     if not all(row.answered for row in rows):
         what += "; where none was typed, a common first guess"
@@ -300,6 +302,17 @@ def guesses(answers: Sequence[Answer], *, source: Source = "simulated") -> Chart
             style: Any = {"mfc": "white", "mec": GUESS, "ms": 9, "mew": 1.8, "clip_on": False}
             ax.plot(x, y, arrow.strip() or "o", **style)
             ax.plot(0, y, "o", color=HIT, markersize=8)
+        else:
+            note(
+                ax,
+                "not to scale",
+                (0, y),
+                (0, 0),
+                ha="center",
+                va="center",
+                color=GUESS,
+                bbox=WHITE,
+            )
         words.append(f"{_word(row.guess)} → {_word(row.result)} {row.unit}".rstrip())
         at: Any = {"xycoords": ax.get_yaxis_transform(), "annotation_clip": False}
         note(ax, words[-1], (1, y), (12, 0), va="center", **at)

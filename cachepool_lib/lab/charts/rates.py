@@ -13,6 +13,7 @@ from ._canvas import (
     LOAD,
     OURS,
     QUIET,
+    WHITE,
     Chart,
     Guess,
     Source,
@@ -206,7 +207,7 @@ def hit_rate_by_workers(
     if 1 not in counts or mark not in private:
         raise ValueError(f"private must have the hit rates of 1 and of {mark} workers")
     shared, here = private[1], private[mark]
-    gap = visits * (shared - here)
+    gap = visits * (round(shared, 2) - round(here, 2))  # of the figures that the title has
     title = f"{mark} workers with caches of their own answer {percent(here)}"
     title += f", with a shared one {percent(shared)}"
     what = f"share of {number(visits)} visits a second answered from a cache"
@@ -227,6 +228,7 @@ def hit_rate_by_workers(
         va="top",
         color="#8A5A00",
         weight="bold",
+        bbox=WHITE,
     )
     told = guessed(guess)
     labels = [(shared, "shared", OURS), (rates[-1], "each its own", INK)]

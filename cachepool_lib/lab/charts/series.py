@@ -231,7 +231,7 @@ def pages_through_fault(
     fault: tuple[float, float],
     what: str,
     *,
-    limit: float = 0.25,
+    limit: float | None = None,
     within: float = 1.0,
     guess: float | Guess | None = None,
     source: Source = "real",
@@ -239,9 +239,10 @@ def pages_through_fault(
     """Draw how long each page took, by when it was asked for; a cross has failed.
 
     *fault* is when something was broken, in seconds, and *what* says what that was; an end of
-    infinity is never. *limit* (seconds) is drawn as a line. The guess is for the slowest page of
-    the first run (seconds). Real milliseconds differ from run to run, so the line of text says how
-    many failed in whole tenths and whether all took less than *within* seconds.
+    infinity is never. A *limit* (seconds) is drawn as a line. The guess is for the slowest page of
+    the first run (seconds). What is written is about the pages asked for during the fault. Real
+    milliseconds differ from run to run, so the line of text says how many failed in whole tenths
+    and whether all took less than *within* seconds.
     """
     if not runs:
         raise ValueError("runs is empty: nothing to draw")
@@ -251,25 +252,30 @@ def pages_through_fault(
     shares, slowest = {}, {}
     for name, run in runs.items():
         numbers(f"at of {name}", run.at, 0)
-        slowest[name] = max(numbers(f"seconds of {name}", run.seconds, 0))
-        rows = zip(run.at, run.outcomes, strict=True)
-        meanwhile = [outcome == "failed" for at, outcome in rows if start <= at < fault[1]]
-        shares[name] = sum(meanwhile) / len(meanwhile) if meanwhile else 0.0
+        rows = zip(run.at, numbers(f"seconds of {name}", run.seconds, 0), run.outcomes, strict=True)
+        meanwhile = [(s, outcome == "failed") for at, s, outcome in rows if start <= at < fault[1]]
+        slowest[name] = max((s for s, _ in meanwhile), default=0.0)
+        shares[name] = sum(bad for _, bad in meanwhile) / (len(meanwhile) or 1)
     before, *_, after = [*shares.values()] * 2
     title = f"While {what}, {percent(before)} of pages fail"
     if after < before:
         title += f", then {percent(after)}"
     figure, axes = canvas(title, "time for each page, a dot a page, a cross a failure", source,
                           columns=len(runs))  # fmt: skip
-    low, high = 0.3, 1000 * max(2.0, *slowest.values()) * 12
+    told = guessed(guess, "s")
+    tallest = max(0.25, *(max(run.seconds) for run in runs.values()))
+    if told and told.value <= 60:
+        tallest = max(tallest, told.value)  # above it there is room for words
+    low, high = 0.1, 1000 * tallest * 12
+    last = 1.03 * max(max(run.at) for run in runs.values())
     axes[0].set(yscale="log", ylim=(low, high), ylabel="time for a page (ms, log)")
     plain_numbers(axes[0].yaxis)
     for ax, (name, run) in zip(axes, runs.items(), strict=True):
-        last = max(run.at) * 1.03
         ax.set(title=name, xlim=(0, last), xlabel="asked for at (seconds)")
         ax.locator_params("x", nbins=5)
         ax.axvspan(start, min(fault[1], last), color="#E4E4E4", zorder=0, linewidth=0)
-        ax.axhline(1000 * limit, color=INK, linestyle=":", linewidth=1.2)
+        if limit is not None:
+            ax.axhline(1000 * limit, color=INK, linestyle=":", linewidth=1.2)
         dots = list(zip(run.at, run.seconds, run.outcomes, strict=True))
         for failed, mark, colour, size in ((False, "o", FRESH, 5), (True, "x", FAILED, 7)):
             mine = [(at, max(low, 1000 * s)) for at, s, o in dots if (o == "failed") == failed]
@@ -278,9 +284,9 @@ def pages_through_fault(
         words = f"{percent(shares[name])} fail, slowest {_short(slowest[name])}"
         colour = FAILED if shares[name] else FRESH
         style: Any = {"xycoords": "axes fraction", "ha": "center", "va": "top", "weight": "bold"}
-        note(ax, words, (0.5, 0.97), (0, 0), color=colour, **style)
-    labels = [(1000 * limit, f"{number(1000 * limit)} ms", INK)]
-    if told := guessed(guess, "s"):
+        note(ax, words, (0.5, 0.97), (0, 0), color=colour, bbox=WHITE, **style)
+    labels = [(1000 * limit, f"{number(1000 * limit)} ms", INK)] if limit is not None else []
+    if told:
         labels += guess_across(axes, told._replace(value=1000 * told.value))
     margin_labels(axes[-1], labels)
     text = ", ".join(
