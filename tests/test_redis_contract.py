@@ -107,6 +107,23 @@ async def test_one_loop_after_another_is_not_enough() -> None:
     assert result.expected == "'Ada' for everybody, on two loops at the same time"
 
 
+async def test_a_flight_is_of_one_loop() -> None:
+    """A task that another loop's callers would await is a RuntimeError for them."""
+
+    class OneFlightForAll(NOTEBOOK["MyRedisCache"]):  # type: ignore[misc]
+        async def get_or_load(self, key: Any, load: Any) -> Any:
+            if (value := await self.get(key)) is not None:
+                return value
+            if key not in self.flights:
+                task = self.flights[key] = asyncio.create_task(self._load(key, load))
+                task.add_done_callback(lambda _: self.flights.pop(key))
+            return await asyncio.shield(self.flights[key])
+
+    OneFlightForAll.__module__ = "__main__"
+    [result] = (await lab.check("R14", OneFlightForAll)).failed
+    assert result.got.startswith("RuntimeError: Task attached to a different loop, for ")
+
+
 async def test_a_default_that_is_no_ttl_is_refused_where_it_is_given() -> None:
     """Where a value can't be stored the page comes all the same: what would refuse the ttl there is
     suppressed with it, and every visit loads."""

@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import pickle
+import re
 import secrets
 import subprocess
 import sys
@@ -108,7 +109,7 @@ async def _reads(cache: Any, key: str, together: threading.Barrier) -> list[str]
             async with asyncio.timeout(5):  # a future of the other loop may wake nobody here
                 value = repr(await bench.read(cache, key, load))
         except Exception as error:
-            value = f"{type(error).__name__}: {error}".partition(" <")[0]
+            value = re.sub(" <.*>", "", f"{type(error).__name__}: {error}", flags=re.DOTALL)
         if value != "'Ada'":
             wrong.append(value)
 
