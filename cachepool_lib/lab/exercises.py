@@ -46,13 +46,19 @@ async def exercise(name: str, answer: Any) -> Result:
         return await function(answer)
 
     async def in_time() -> str:
+        attempt = asyncio.ensure_future(function(answer))
         try:
-            async with asyncio.timeout(LIMIT) as limit:
-                return await function(answer)
-        except TimeoutError:
-            if limit.expired():
-                raise TimeoutError(too_late(LIMIT)) from None
-            raise
+            await asyncio.wait([attempt], timeout=LIMIT)
+            late = not attempt.done()
+        finally:
+            while not attempt.done():  # once is not enough: wait_for may swallow it (before 3.12)
+                attempt.cancel()
+                await asyncio.wait([attempt], timeout=0.1)
+        if late:
+            raise TimeoutError(too_late(LIMIT)) from (
+                None if attempt.cancelled() else attempt.exception()
+            )
+        return attempt.result()
 
     async def question() -> str:
         return simulate(silently(), limit=LIMIT) if name in EXERCISES else await in_time()
