@@ -8,6 +8,8 @@ import logging
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any
 
+from cachepool_lib._keys import in_group
+
 logger = logging.getLogger("cachepool_lib")
 
 
@@ -93,6 +95,10 @@ class Flights:
 
     def detach_all(self) -> None:
         for key in list(self.attached):
+            self.detach(key)
+
+    def detach_group(self, group: Hashable) -> None:
+        for key in [key for key in self.attached if in_group(key, group)]:
             self.detach(key)
 
     async def close(self) -> None:
