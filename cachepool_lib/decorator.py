@@ -34,6 +34,7 @@ S = TypeVar("S")
 # No value of one of these types equals a value of another, so they need no mark of their type.
 PLAIN = frozenset({str, int, type(None)})
 
+MISSING: Any = object()
 EMPTY = inspect.Parameter.empty
 
 
@@ -166,10 +167,9 @@ class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
         if instance is owner:  # how a classmethod binds up to Python 3.12; later it does as here
             return types.MethodType(self, instance)
         calls = self._calls.of_instances
-        method: CachedFunction[..., R] = CachedFunction(
-            calls.call, *(() if instance is None else (instance,))
-        )
-        method._calls, method.__doc__, method.__module__ = calls, self.__doc__, self.__module__
+        bound = () if instance is None else (instance,)
+        method: CachedFunction[..., R] = CachedFunction(calls.call, *bound)
+        method.__dict__.update(_calls=calls, __doc__=self.__doc__, __module__=self.__module__)
         return method
 
     def __getattr__(self, name: str) -> Any:
@@ -206,7 +206,8 @@ class _Calls:
         self.group: Hashable = self  # the first part of each key
         self.shared = not isinstance(cache, AsyncCache)
         if self.shared:
-            self.group = _stable_name(function) if name is None else name
+            hint = "say with name= what it is called there"
+            self.group = _stable_name(function, hint) if name is None else name
         self.bind, self.names = _binder(function, self.title)
         self.at_hand: Callable[[Hashable, float], Any] = lambda key, now: None
         self.clock: Callable[[], float] = float
@@ -214,32 +215,47 @@ class _Calls:
             self.at_hand, self.clock = cache._store.lookup, cache._clock
         self.takes_one = len(self.names) == 1 and key is None
         self.owners: dict[int, _Owner] | None = None
+        self.call = self.caller()
 
     @functools.cached_property
     def of_instances(self) -> "_Calls":
         """The same for calls whose first argument is the instance of a method."""
         calls = _Calls.__new__(_Calls)
         calls.__dict__.update(self.__dict__, takes_one=False, owners={})
+        calls.call = calls.caller()
         return calls
 
-    async def call(self, *args: Any, **kwargs: Any) -> Any:
-        if self.takes_one and len(args) == 1 and type(args[0]) in PLAIN and not kwargs:
-            key: Hashable = self.group, args[0]  # what self.key would make, only sooner
-        else:
-            key = self.key(args, kwargs)
-        entry = self.at_hand(key, self.clock())
-        if entry is not None:
-            return entry.value
-        return await self.load(key, args, kwargs)
+    def caller(self) -> Callable[..., Coroutine[Any, Any, Any]]:
+        """The function that answers calls: a closure, since each attribute of self takes time."""
+        group, at_hand, clock, key_of, load = (
+            self.group, self.at_hand, self.clock, self.key, self.load,
+        )  # fmt: skip
+        # One argument of a plain type is a key as it is. This is what key_of does, only sooner.
+        plain = PLAIN if self.takes_one else frozenset()
+
+        async def call(first: Any = MISSING, /, *args: Any, **kwargs: Any) -> Any:
+            if type(first) in plain and not args and not kwargs:
+                key: Hashable = group, first
+            else:
+                key = key_of(() if first is MISSING else (first, *args), kwargs)
+            entry = at_hand(key, clock())
+            if entry is not None:
+                return entry.value
+            return await load(key, () if first is MISSING else (first, *args), kwargs)
+
+        return call
 
     def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
         """The key of a call. Raises TypeError for an argument that can't be part of one."""
         if self.make_key is not None:
             return self.group, self.typed(self.make_key(*args, **kwargs), "what key= returns")
+        group: tuple[Hashable, ...] = (self.group,)
         if self.owners is not None and args:
-            args = self.owner(args[0]), *args[1:]
+            group, args = (self.group, self.owner(args[0])), (None, *args[1:])
         values = self.bind(*args, **kwargs)
-        return self.group, *map(self.typed, values, self.names)
+        if not PLAIN.issuperset(map(type, values)):
+            values = map(self.typed, values, self.names)
+        return *group, *values
 
     def load(
         self,
@@ -269,7 +285,7 @@ class _Calls:
         kind = type(value)
         if kind in PLAIN:
             return cast(Hashable, value)
-        mark = _stable_name(kind) if self.shared else kind
+        mark = _stable_name(kind, "say with key= how to make a key") if self.shared else kind
         if kind is dict and name.startswith("**"):
             value, kind = tuple(sorted(value.items())), tuple  # names differ: values don't compare
         if issubclass(kind, tuple) and kind.__eq__ is tuple.__eq__:
@@ -387,14 +403,12 @@ class _Name(str):
     __repr__ = str.__str__
 
 
-def _stable_name(thing: Any) -> str:
-    """The name of a function or a class that is the same in every process."""
+def _stable_name(thing: Any, hint: str) -> str:
+    """The name of a function or a class in every process. Raises TypeError if it has none."""
     module, qualname = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
     if not module or not qualname or module == "__main__" or "<locals>" in qualname:
-        raise TypeError(
-            f"{qualname or type(thing).__name__} has no name that is the same in every process: "
-            "give a function one with name=, and say with key= how to make a key of arguments"
-        )
+        title = f"{module}.{qualname}" if qualname else type(thing).__name__
+        raise TypeError(f"{title} has no name that is the same in every process: {hint}")
     return f"{module}.{qualname}"
 
 
