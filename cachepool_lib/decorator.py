@@ -54,8 +54,8 @@ def async_cache(
 
     Two calls share an entry exactly when Python binds them to the same arguments, however they are
     spelled, and those are equal and of the same types: 1, True, 1.0 and "1" differ, inside tuples
-    and frozensets too. Each method of an instance has entries of its own and does not keep it
-    alive; they are forgotten with it. The rest is as in `get_or_load`: however many call at once,
+    and frozensets too. A method has entries of its own for each instance, by identity, and keeps
+    none alive (unless a result does). The rest is as in `get_or_load`: however many call at once,
     the function runs once, in a task of its own with the context of the first caller; any caller
     may be cancelled; exceptions are kept nowhere.
 
@@ -211,8 +211,9 @@ class _Calls:
         self.bind, self.names = _binder(function, self.title)
         self.at_hand: Callable[[Hashable, float], Any] = lambda key, now: None
         self.clock: Callable[[], float] = float
+        self.ask: Callable[..., Coroutine[Any, Any, Any]] = cache.get_or_load
         if isinstance(cache, AsyncCache) and "early_refresh" not in options:
-            self.at_hand, self.clock = cache._store.lookup, cache._clock
+            self.at_hand, self.clock, self.ask = cache._store.lookup, cache._clock, cache._load
         self.takes_one = len(self.names) == 1 and key is None
         self.owners: dict[int, _Owner] | None = None
         self.call = self.caller()
@@ -265,7 +266,7 @@ class _Calls:
         *,
         reload: bool = False,
     ) -> Coroutine[Any, Any, Any]:
-        node = self.group, key
+        node = self.cache, key
 
         async def loader() -> Any:
             load = _Load(node, self.title)
@@ -275,7 +276,7 @@ class _Calls:
             finally:
                 load.end()
 
-        ask = self.cache._reload if reload else self.cache.get_or_load
+        ask = self.cache._reload if reload else self.ask
         answer = ask(key, loader, **self.options)
         inside = _inside.get()
         return answer if inside is None or inside.ended else inside.wait(node, answer)

@@ -3,7 +3,7 @@
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -195,17 +195,19 @@ class AsyncCache:
         self._store.remove_group(group, self._clock())
         self._flights.detach_group(group)
 
+    def _load(
+        self, key: Hashable, loader: Callable[[], Awaitable[Any]], ttl: float | None, **terms: float
+    ) -> Coroutine[Any, Any, Any]:
+        """`get_or_load` for who has looked that *key* is not at hand, with arguments checked."""
+        return self._stale_or_load(key, loader, ttl, Load(**terms), self._clock())
+
     async def _reload(
-        self,
-        key: Hashable,
-        loader: Callable[[], Awaitable[T]],
-        ttl: float | None = None,
-        **terms: float,
-    ) -> T:
+        self, key: Hashable, loader: Callable[[], Awaitable[Any]], ttl: float | None, **terms: float
+    ) -> Any:
         """Load *key* whatever is at hand, which is served to others meanwhile."""
         self._flights.detach(key)  # it may have read what has changed since
         flight = self._take_off(key, loader, ttl, Load(**terms), background=False)
-        return cast(T, await self._flights.wait(key, flight))
+        return await self._flights.wait(key, flight)
 
     def _put(self, key: Hashable, value: Any, ttl: float | None, load: Load | None = None) -> None:
         span = self._default_ttl if ttl is None else ttl

@@ -399,10 +399,10 @@ class RedisCache:
     async def _reload(
         self,
         key: Hashable,
-        loader: Callable[[], Awaitable[T]],
-        ttl: Seconds | None = None,
+        loader: Callable[[], Awaitable[Any]],
+        ttl: Seconds | None,
         **terms: Seconds,
-    ) -> T:
+    ) -> Any:
         """Load *key* whatever is at hand, which is served to others meanwhile."""
         budget, names = self._begin(), self._names(key)
         self._flights.detach(key)  # it may have read what has changed since
@@ -410,7 +410,7 @@ class RedisCache:
             key, names, loader, self._terms(ttl, **terms), budget, background=False, anew=True
         )
         value, _ = await self._flights.wait(key, flight)
-        return cast(T, value)
+        return value
 
     def stats(self) -> CacheStats:
         """What this cache did so far, in this process."""
