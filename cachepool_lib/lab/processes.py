@@ -94,10 +94,15 @@ _idle: list[subprocess.Popen[str]] = []
 _busy: set[subprocess.Popen[str]] = set()
 
 
+_hash_seeds = itertools.count(1)
+
+
 def _start() -> subprocess.Popen[str]:
+    """A process with a hash seed of its own: no two print a set in the same order by luck."""
     code = "from cachepool_lib.lab.processes import serve; serve()"
     return subprocess.Popen(
         [sys.executable, "-P", "-c", code],
+        env={**os.environ, "PYTHONHASHSEED": str(next(_hash_seeds))},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # what a naive class leaves open; errors are told
