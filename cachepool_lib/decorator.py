@@ -177,6 +177,8 @@ class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
         function = self.__dict__["_calls"].function
         if name == "__wrapped__":
             return functools.partial(function, *self.args) if self.args else function
+        if name == "__signature__":
+            return inspect.signature(self.__wrapped__)
         return getattr(function, name)
 
     def __repr__(self) -> str:
@@ -208,13 +210,18 @@ class _Calls:
         if self.shared:
             hint = "say with name= what it is called there"
             self.group = _stable_name(function, hint) if name is None else name
-        self.bind, self.names = _binder(function, self.title)
+        # What `functools.wraps` says of parameters is not looked at: the decorator that used it
+        # may take other ones.
+        signature = inspect.signature(function, follow_wrapped=False)
+        self.bind, self.names = _binder(signature, self.title)
         self.at_hand: Callable[[Hashable, float], Any] = lambda key, now: None
         self.clock: Callable[[], float] = float
         self.ask: Callable[..., Coroutine[Any, Any, Any]] = cache.get_or_load
         if isinstance(cache, AsyncCache) and "early_refresh" not in options:
             self.at_hand, self.clock, self.ask = cache._store.lookup, cache._clock, cache._load
-        self.takes_one = len(self.names) == 1 and key is None
+        by_place = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+        kinds = [parameter.kind for parameter in signature.parameters.values()]
+        self.takes_one = key is None and len(kinds) == 1 and kinds[0] in by_place
         self.owners: dict[int, _Owner] | None = None
         self.call = self.caller()
 
@@ -251,10 +258,17 @@ class _Calls:
         if self.make_key is not None:
             return self.group, self.typed(self.make_key(*args, **kwargs), "what key= returns")
         group: tuple[Hashable, ...] = (self.group,)
-        if self.owners is not None and args:
-            group, args = (self.group, self.owner(args[0])), (None, *args[1:])
+        if self.owners is not None:
+            first = self.names[0]
+            if args:
+                group, args = (self.group, self.owner(args[0])), (None, *args[1:])
+            elif first in kwargs:
+                group, kwargs = (self.group, self.owner(kwargs[first])), {**kwargs, first: None}
         values = self.bind(*args, **kwargs)
         if not PLAIN.issuperset(map(type, values)):
+            if self.names[-1].startswith("**"):
+                *values, named = values
+                values.append(tuple(sorted(named.items())))  # no name is there twice
             values = map(self.typed, values, self.names)
         return *group, *values
 
@@ -287,8 +301,6 @@ class _Calls:
         if kind in PLAIN:
             return cast(Hashable, value)
         mark = _stable_name(kind, "say with key= how to make a key") if self.shared else kind
-        if kind is dict and name.startswith("**"):
-            value, kind = tuple(sorted(value.items())), tuple  # names differ: values don't compare
         if issubclass(kind, tuple) and kind.__eq__ is tuple.__eq__:
             return mark, *(self.typed(part, name) for part in value)
         if issubclass(kind, frozenset) and kind.__eq__ is frozenset.__eq__:
@@ -376,14 +388,12 @@ _running: dict[Hashable, _Load] = {}
 _inside: ContextVar[_Load | None] = ContextVar("cachepool_lib.inside", default=None)
 
 
-def _binder(function: Callable[..., Any], title: str) -> tuple[Callable[..., Any], list[str]]:
-    """A function with the parameters of *function* that returns what they are bound to.
+def _binder(signature: inspect.Signature, title: str) -> tuple[Callable[..., Any], list[str]]:
+    """A function of this signature that returns what its parameters are bound to; their names.
 
-    So it is Python itself that binds. What `functools.wraps` says of a function's parameters is
-    not looked at: another decorator may take other ones.
+    So it is Python itself that binds.
     """
     parameters, defaults, names = [], {}, []
-    signature = inspect.signature(function, follow_wrapped=False)
     for parameter in signature.parameters.values():
         names.append(str(parameter.replace(annotation=EMPTY, default=EMPTY)))  # with its stars
         parameter = parameter.replace(annotation=EMPTY)
