@@ -127,7 +127,9 @@ class Flights:
                     waiter.set_result(task.result())
             return
         if not flight.waiters:
-            logger.warning("loading %r failed while nobody waited", key, exc_info=error)
+            # Of a tuple the first part alone, which says what it is: the others may be secrets.
+            what = f"({key[0]!r}, …)" if isinstance(key, tuple) and key else repr(key)
+            logger.warning("loading %s failed while nobody waited", what, exc_info=error)
         for waiter in flight.waiters:
             if not waiter.done():
                 waiter.set_exception(_copy(error))

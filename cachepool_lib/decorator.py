@@ -82,6 +82,10 @@ def async_cache(
     """
     if callable(ttl):
         raise TypeError("write @async_cache() with parentheses: its first argument is the ttl")
+    if cache is not None and not hasattr(type(cache), "get_or_load"):
+        raise TypeError(f"cache must be a cache, got {cache!r}")
+    if name is not None and (not isinstance(name, str) or not name):
+        raise TypeError(f"name must be a str that is not empty, got {name!r}")
     if cache is not None and maxsize is not ...:
         raise TypeError("maxsize is for the function's own cache: give it to the cache= instead")
     if key is not None and (not callable(key) or inspect.iscoroutinefunction(key)):
@@ -224,6 +228,9 @@ class _Calls:
         self.takes_one = key is None and len(kinds) == 1 and kinds[0] in by_place
         self.owners: dict[int, _Owner] | None = None
         self.call = self.caller()
+
+    def __repr__(self) -> str:
+        return self.title
 
     @functools.cached_property
     def of_instances(self) -> "_Calls":
