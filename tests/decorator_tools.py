@@ -1,35 +1,10 @@
-"""What the tests of async_cache share: the naive one, functions that count, a shared store."""
+"""What the tests of async_cache share: functions that count, a shared store."""
 
-import functools
-import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 from cachepool_lib._keys import key_name
-from tests.benchmarks.speed import Naive
-
-
-def naive_cache(ttl: int = 300) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The decorator that the course begins with."""
-
-    def decorator(func: Callable[..., Any]) -> Callable[..., Any]:
-        cache = Naive(ttl)
-
-        @functools.wraps(func)
-        async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            key_data = f"{func.__name__}:{args!s}:{sorted(kwargs.items())!s}"
-            cache_key = hashlib.md5(key_data.encode()).hexdigest()
-            cached_result = await cache.get(cache_key)
-            if cached_result is not None:
-                return cached_result
-            result = await func(*args, **kwargs)
-            await cache.set(cache_key, result, ttl=ttl)
-            return result
-
-        return wrapper
-
-    return decorator
 
 
 class Counted:
