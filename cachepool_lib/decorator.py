@@ -123,6 +123,9 @@ class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
     instance.
     """
 
+    __name__: str
+    __qualname__: str
+    __wrapped__: Callable[P, Awaitable[R]]
     _calls: "_Calls"
 
     if TYPE_CHECKING:
@@ -170,20 +173,19 @@ class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is owner:  # how a classmethod binds up to Python 3.12; later it does as here
             return types.MethodType(self, instance)
-        calls = self._calls.of_instances
-        bound = () if instance is None else (instance,)
-        method: CachedFunction[..., R] = CachedFunction(calls.call, *bound)
-        method.__dict__.update(_calls=calls, __doc__=self.__doc__, __module__=self.__module__)
-        return method
+        return self._unbound if instance is None else self._view(self._unbound._calls, instance)
 
-    def __getattr__(self, name: str) -> Any:
-        """What a method has no copy of, its function has."""
-        function = self.__dict__["_calls"].function
-        if name == "__wrapped__":
-            return functools.partial(function, *self.args) if self.args else function
-        if name == "__signature__":
-            return inspect.signature(self.__wrapped__)
-        return getattr(function, name)
+    @functools.cached_property
+    def _unbound(self) -> Any:
+        """The same function where its first argument is the instance of a method."""
+        return self._view(self._calls.of_instances())
+
+    def _view(self, calls: "_Calls", *bound: Any) -> Any:
+        view: CachedFunction[..., R] = CachedFunction(calls.call, *bound)
+        view.__dict__.update(self.__dict__, _calls=calls)  # its name, words and annotations, too
+        if bound:
+            view.__wrapped__ = functools.partial(self.__wrapped__, *bound)
+        return view
 
     def __repr__(self) -> str:
         return f"<cached {self._calls.title}>"
@@ -214,9 +216,10 @@ class _Calls:
         if self.shared:
             hint = "say with name= what it is called there"
             self.group = _stable_name(function, hint) if name is None else name
-        # What `functools.wraps` says of parameters is not looked at: the decorator that used it
+        # What `functools.wraps` says of parameters is believed of our own alone: another decorator
         # may take other ones.
-        signature = inspect.signature(function, follow_wrapped=False)
+        innermost = function.__wrapped__ if isinstance(function, CachedFunction) else function
+        signature = inspect.signature(innermost, follow_wrapped=False)
         self.bind, self.names = _binder(signature, self.title)
         self.at_hand: Callable[[Hashable, float], Any] = lambda key, now: None
         self.clock: Callable[[], float] = float
@@ -232,7 +235,6 @@ class _Calls:
     def __repr__(self) -> str:
         return self.title
 
-    @functools.cached_property
     def of_instances(self) -> "_Calls":
         """The same for calls whose first argument is the instance of a method."""
         calls = _Calls.__new__(_Calls)

@@ -196,7 +196,7 @@ async def test_an_instance_is_freed_and_not_taken_for_its_successor(kind: Any) -
         alive = weakref.ref(instance)
         del instance
         assert alive() is None
-    assert kind.page._calls.of_instances.owners == {}
+    assert kind.page._calls.owners == {}
 
 
 async def test_instances_that_are_equal_are_two() -> None:
