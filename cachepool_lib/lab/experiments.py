@@ -121,19 +121,22 @@ def update_during_load(cache: Any) -> list[Step]:
 
 
 def last_one_out(decorator: Callable[[], Any]) -> list[Event]:
-    """Five visitors come for one page and leave, one after the other; then a sixth one comes.
+    """Five visitors come for one page and leave, one after the other.
 
-    *decorator* makes a decorator for the page's function, whose load takes 20 ms. Returns what
-    happened, in order: what a visitor's own task loads is in that visitor's lane.
+    In the very moment when the last one leaves, a sixth comes. *decorator* makes a decorator for
+    the page's function, whose load takes 20 ms. Returns what happened, in order: what a visitor's
+    own task loads is in that visitor's lane.
     """
     from .charts import Event
 
     events: list[Event] = []
-    visitors: dict[asyncio.Task[Any], str] = {}
+    names: dict[asyncio.Task[Any] | None, str] = {}
 
     def note(what: Happening) -> None:
         task = asyncio.current_task()
-        events.append(Event(clock(), visitors.get(task, "the load") if task else "", what))
+        if task not in names:
+            names[task] = f"load {sum(name.startswith('load') for name in names.values()) + 1}"
+        events.append(Event(clock(), names[task], what))
 
     async def get_user_page(user_id: int) -> str:
         note("load begins")
@@ -159,17 +162,16 @@ def last_one_out(decorator: Callable[[], Any]) -> list[Event]:
     async def run() -> None:
         def come() -> asyncio.Task[None]:
             task = asyncio.create_task(visit())
-            visitors[task] = f"visitor {len(visitors) + 1}"
+            names[task] = f"visitor {len(tasks) + 1}"
             return task
 
-        tasks = []
+        tasks: list[asyncio.Task[None]] = []
         for _ in range(5):
             tasks.append(come())
             await asyncio.sleep(0.001)
         for task in tasks:
             await asyncio.sleep(0.002)
             task.cancel()
-        await asyncio.sleep(0.001)
         tasks.append(come())
         await asyncio.wait(tasks)
 

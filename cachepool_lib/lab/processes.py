@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import base64
+import io
 import itertools
 import json
 import os
@@ -18,11 +19,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections import ChainMap
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec
 
 import cloudpickle
 
@@ -94,6 +96,21 @@ _idle: list[subprocess.Popen[str]] = []
 _busy: set[subprocess.Popen[str]] = set()
 
 
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Sends a ParamSpec by value too: its name means nothing in another process."""
+
+    dispatch_table: ClassVar[Any] = ChainMap(
+        {ParamSpec: lambda spec: (ParamSpec, (spec.__name__,))}, cloudpickle.Pickler.dispatch_table
+    )
+
+
+def _by_value(job: Callable[[], None]) -> str:
+    """The job as one line of text, with the classes that it needs."""
+    file = io.BytesIO()
+    _Pickler(file).dump(job)
+    return base64.b64encode(file.getvalue()).decode() + "\n"
+
+
 _hash_seeds = itertools.count(1)
 
 
@@ -144,7 +161,7 @@ async def each(
     Those that say they are ready go on when all of them are. RuntimeError with what one of them
     raised.
     """
-    line = base64.b64encode(cloudpickle.dumps(job)).decode() + "\n"
+    line = _by_value(job)
     mine = [_idle.pop() if _idle else _start() for _ in range(processes)]
     _busy.update(mine)
     gate = threading.Barrier(processes)

@@ -1,7 +1,7 @@
 """Charts over time: entries, loads a second, and what visitors got."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Protocol
 
 from matplotlib.axes import Axes
@@ -346,14 +346,14 @@ def pages_around_expiry(
     runs: Mapping[str, LoadedRun],
     ttl: float,
     *,
-    down: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+    down: tuple[float, float] | None = None,
     guess: float | Guess | None = None,
     source: Source = "simulated",
 ) -> Chart:
     """Draw how long each page took, and when the page expired: *ttl* seconds after each load.
 
-    *down* says in which runs the database was down, from when to when (seconds). The guess is for
-    the p99 of the first run (milliseconds): 99 of 100 pages are faster.
+    *down* is when the database was down (seconds). The guess is for the p99 of the first run
+    (milliseconds): 99 of 100 pages took at most that.
     """
     if not runs:
         raise ValueError("runs is empty: nothing to draw")
@@ -365,30 +365,35 @@ def pages_around_expiry(
         tails[name] = 1000 * run.p99
         failed[name] = list(run.outcomes).count("failed")
     first, *others = tails
-    title = f"{first}: 1 of 100 visitors waits {_millis(tails[first])} or longer"
-    if not tails[first]:
-        title = f"{first}: at least 99 of 100 visitors need not wait"
-    title += "".join(f"; {name}: {_millis(tails[name])}" for name in others[:1])
+    title = f"{first}: 1 visitor of 100 waits {_millis(tails[first])}"
+    if failed[first]:
+        title += f", {failed[first]} get no page"
+    for name in others:
+        title += f"; {name}: {_millis(tails[name])}, {failed[name] or 'none'}"
     what = "time for each page, a dot a page"
     if any("stale" in run.outcomes for run in runs.values()):
         what += ", pink: an old one"
     if any(failed.values()):
         what += ", a cross: a failure"
     figure, axes = canvas(title, what, source, columns=len(runs))
-    _time_for_a_page(axes, 6000)
+    _time_for_a_page(axes, 20_000)
+    axes[0].set_ylim(bottom=0.7 * _FLOOR)
+    ticks = [_FLOOR, 1, 10, 100, 1000]
+    axes[0].set_yticks(ticks, ["0", *map(number, ticks[1:])])
     for ax, (name, run) in zip(axes, runs.items(), strict=True):
         _dots(ax, name, run)
         last = ax.get_xlim()[1]
-        if name in down:
-            start, end = numbers("down", down[name], low=0)
+        if down:
+            start, end = numbers("down", down, low=0)
             ax.axvspan(start, min(end, last), color="#E4E4E4", zorder=0, linewidth=0)
+            grey = {"facecolor": "#E4E4E4", "edgecolor": "none", "pad": 2}
             middle = (start + min(end, last)) / 2
-            note(ax, "database\ndown", (middle, 12), (0, 0), ha="center", va="center")
+            note(ax, "database down", (middle, 1), (0, 6), ha="center", bbox=grey)
         expiries = [end for load in run.loads if load.ok and (end := load.end + ttl) < last]
         for expiry in expiries:
-            ax.axvline(expiry, color=INK, linestyle=":", linewidth=1.2, zorder=0.5)
-        if expiries and name not in down:
-            note(ax, "expires", (expiries[0], 12), (5, 0), va="center", bbox=WHITE)
+            ax.axvline(expiry, 0, 0.8, color=INK, linestyle=":", linewidth=1.2, zorder=0.5)
+        if expiries:
+            note(ax, "expires", (expiries[0], 1000), (5, 0), va="center")
         words = f"p99: {_millis(tails[name])}" + f", {failed[name]} fail" * bool(failed[name])
         colour = FAILED if failed[name] else INK
         style: Any = {"xycoords": "axes fraction", "ha": "center", "va": "top", "weight": "bold"}
@@ -476,11 +481,17 @@ def whose_page(
         own = [i for i in range(len(users)) if i not in strangers]
         for requests, colour in ((own, FRESH), (wrong[name], FAILED)):
             ax.plot(requests, [users[i] for i in requests], "o", color=colour, markersize=3, mew=0)
-        share = f"{percent(len(strangers) / len(users))} strangers'"
-        at: Any = {"xycoords": "axes fraction", "weight": "bold", "va": "top", "bbox": WHITE}
-        note(ax, share, (0.04, 0.96), (0, 0), color=FAILED if strangers else FRESH, **at)
+        at: Any = {"xycoords": "axes fraction", "weight": "bold", "va": "top"}
+        words = f"{len(strangers):,} strangers' pages" if strangers else "each its own page"
+        note(ax, words, (0.04, 0.97), (0, 0), color=FAILED if strangers else FRESH, **at)
+        if strangers:
+            favourite, times = Counter(users[i] for i in strangers).most_common(1)[0]
+            middle, words = len(users) / 2, f"{times:,} get that of user {favourite:g}"
+            above: Any = {"ha": "center", "color": FAILED}
+            note(ax, words, (middle, favourite), (0, 8), **above)
+            note(ax, "its own page", (0.6 * len(users), 0.5 * len(users)), (0, 0), color=QUIET)
     if told := guessed(guess, write=percent):
-        guess_box(axes[0], told.label, (0.05, 0.8), xycoords="axes fraction", va="top")
+        guess_box(axes[0], told.label, (0.05, 0.78), xycoords="axes fraction", va="top")
     text = ", ".join(f"{name} {_how_many(len(wrong[name]), len(pages[name]))}" for name in pages)
     return finished(figure, f"strangers' pages, {source}: {text}", told)
 
