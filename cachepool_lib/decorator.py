@@ -6,6 +6,7 @@ import types
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from types import EllipsisType
 from typing import (
     TYPE_CHECKING,
@@ -38,6 +39,34 @@ MISSING: Any = object()
 EMPTY = inspect.Parameter.empty
 
 
+@dataclass(frozen=True)
+class Decorator:
+    """What `async_cache` returns: it makes a CachedFunction of a function."""
+
+    cache: "AsyncCache | RedisCache"
+    key: Callable[..., Hashable] | None
+    name: str | None
+    options: dict[str, Any]
+
+    # The function of a classmethod takes a class: checkers know no better what @classmethod makes
+    # of a CachedFunction, so to them it stays a function.
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[type[S], P], Awaitable[R]]
+    ) -> Callable[Concatenate[type[S], P], Coroutine[Any, Any, R]]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[R]]) -> "CachedFunction[P, R]": ...
+
+    def __call__(self, function: Callable[..., Awaitable[Any]]) -> Any:
+        _require_async(function)
+        calls = _Calls(function, self.cache, self.key, self.name, self.options)
+        cached: CachedFunction[..., Any] = CachedFunction(calls.call)
+        functools.update_wrapper(cached, function)
+        cached._calls = calls
+        return cached
+
+
 def async_cache(
     ttl: Seconds | None = None,
     *,
@@ -49,7 +78,7 @@ def async_cache(
     stale_if_error: Seconds = 0,
     early_refresh: float = 0,
     retry_after: Seconds = 1,
-) -> Callable[[Callable[P, Awaitable[R]]], "CachedFunction[P, R]"]:
+) -> Decorator:
     """Cache what the decorated async function returns: write `@async_cache(ttl=60)` above it.
 
     Two calls share an entry exactly when Python binds them to the same arguments, however they are
@@ -104,15 +133,7 @@ def async_cache(
             raise TypeError(f"early_refresh is for memory only, not for {type(cache).__name__}")
         options["early_refresh"] = early_refresh
 
-    def decorate(function: Callable[P, Awaitable[R]]) -> CachedFunction[P, R]:
-        _require_async(function)
-        calls = _Calls(function, cache, key, name, options)
-        cached: CachedFunction[P, R] = CachedFunction(calls.call)
-        functools.update_wrapper(cached, function)
-        cached._calls = calls
-        return cached
-
-    return decorate
+    return Decorator(cache, key, name, options)
 
 
 class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
@@ -169,6 +190,9 @@ class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
     def __get__(
         self: "CachedFunction[Concatenate[S, Q], R]", instance: S, owner: type | None = None
     ) -> "CachedFunction[Q, R]": ...
+
+    @overload  # a staticmethod: checkers come here, although it is not the outer one
+    def __get__(self, instance: object, owner: type | None = None) -> Self: ...
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is owner:  # how a classmethod binds up to Python 3.12; later it does as here

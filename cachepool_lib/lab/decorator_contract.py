@@ -13,7 +13,7 @@ import secrets
 import weakref
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, get_overloads
 from unittest import mock
 
 import redis.asyncio
@@ -408,7 +408,9 @@ async def the_signature_stays(bench: DecoratorBench) -> str:
     if isinstance(decorates, type):
         decorates = decorates.__call__
     returned = inspect.get_annotations(decorates).get("return")
-    if not any(isinstance(p, ParamSpec) for p in getattr(returned, "__parameters__", ())):
+    calls = get_overloads(returned.__call__) if isinstance(returned, type) else []  # an object
+    kinds = [returned, *(inspect.get_annotations(call).get("return") for call in calls)]
+    if not any(isinstance(p, ParamSpec) for k in kinds for p in getattr(k, "__parameters__", ())):
         raise Unmet(
             expected="annotations that say: the same parameters, the same result",
             got="no types: a checker lets any call pass",
