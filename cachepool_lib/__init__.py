@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from cachepool_lib._errors import CacheClosed, CachePoolError, CacheUnavailable
 from cachepool_lib._stats import CacheStats
+from cachepool_lib.decorator import async_cache
 from cachepool_lib.memory import AsyncCache
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = [
     "JSONSerializer",
     "MsgpackSerializer",
     "RedisCache",
+    "async_cache",
 ]
 
 # What brings redis or msgpack is imported when it is first used: `import cachepool_lib` is quick.

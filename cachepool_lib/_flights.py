@@ -8,6 +8,8 @@ import logging
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any
 
+from cachepool_lib._keys import in_group
+
 logger = logging.getLogger("cachepool_lib")
 
 
@@ -95,6 +97,10 @@ class Flights:
         for key in list(self.attached):
             self.detach(key)
 
+    def detach_group(self, group: Hashable) -> None:
+        for key in [key for key in self.attached if in_group(key, group)]:
+            self.detach(key)
+
     async def close(self) -> None:
         """Cancel what loads in the background; wait until every cancelled load has ended."""
         for key, flight in list(self.attached.items()):
@@ -121,7 +127,9 @@ class Flights:
                     waiter.set_result(task.result())
             return
         if not flight.waiters:
-            logger.warning("loading %r failed while nobody waited", key, exc_info=error)
+            # Of a tuple the first part alone, which says what it is: the others may be secrets.
+            what = f"({key[0]!r}, …)" if isinstance(key, tuple) and key else repr(key)
+            logger.warning("loading %s failed while nobody waited", what, exc_info=error)
         for waiter in flight.waiters:
             if not waiter.done():
                 waiter.set_exception(_copy(error))

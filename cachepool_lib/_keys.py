@@ -26,6 +26,16 @@ def key_name(key: Hashable) -> str:
     return name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
 
 
+def in_group(key: Hashable, group: Hashable) -> bool:
+    """Is *key* a tuple that begins with *group*? So are those of one decorated function."""
+    return isinstance(key, tuple) and key[:1] == (group,)
+
+
+def group_prefix(group: Hashable) -> str:
+    """What the names of all keys in *group* begin with, and no others."""
+    return key_name((group,))[:-1]
+
+
 def _encode(part: object) -> str:
     """*part* of a key in a form that says where it ends: lengths first, then contents."""
     match part:

@@ -10,6 +10,8 @@ from collections.abc import Hashable
 from itertools import islice
 from typing import Any
 
+from cachepool_lib._keys import in_group
+
 MAX_USES = 3  # two bits of use count are enough, says the S3-FIFO paper
 WRITES_PER_SWEEP = 64  # a batch costs less than a step on every write
 SWEPT_PER_WRITE = 2  # one would only keep pace with the writes; two catch up
@@ -131,10 +133,11 @@ class S3FIFO:
 class Store:
     """A bounded mapping whose entries expire."""
 
-    __slots__ = ("_entries", "_policy", "_writes", "evictions", "expirations", "maxsize")
+    __slots__ = ("_entries", "_policy", "_writes", "evictions", "expirations", "hits", "maxsize")
 
     def __init__(self, maxsize: int | None) -> None:
         self.maxsize = maxsize
+        self.hits = 0
         self.evictions = 0
         self.expirations = 0
         self._writes = 0  # since the last sweep
@@ -146,7 +149,7 @@ class Store:
         return len(self._entries)
 
     def lookup(self, key: Hashable, now: float) -> Entry | None:
-        """The entry of *key* if it is fresh. This is the hit path."""
+        """The entry of *key* if it is fresh, counted as a hit. This is the hit path."""
         try:
             entry = self._entries[key]  # quicker than get(), and a hit is what has to be quick
         except KeyError:
@@ -154,6 +157,7 @@ class Store:
         if now < entry.expires_at:
             if entry.uses < MAX_USES:
                 entry.uses += 1
+            self.hits += 1
             return entry
         if now >= entry.kept_until:
             self._expire(key, entry)
@@ -197,6 +201,10 @@ class Store:
         if self._policy is not None:
             self._policy.remove(key, entry, expired=False)
         return now < entry.expires_at
+
+    def remove_group(self, group: Hashable, now: float) -> None:
+        for key in [key for key in self._entries if in_group(key, group)]:
+            self.remove(key, now)
 
     def clear(self) -> None:
         self._entries.clear()

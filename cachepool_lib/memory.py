@@ -3,7 +3,7 @@
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -47,7 +47,7 @@ class AsyncCache:
         self._clock = clock
         self._store = Store(None if maxsize is None else whole("maxsize", maxsize))
         self._flights = Flights()
-        self._hits = self._misses = self._stale_hits = self._shared = 0
+        self._misses = self._stale_hits = self._shared = 0
         self._loads = self._load_failures = 0
         self._load_seconds = 0.0
 
@@ -64,7 +64,6 @@ class AsyncCache:
         if entry is None:
             self._misses += 1
             return default
-        self._hits += 1
         return entry.value
 
     async def get_many(self, keys: Iterable[Hashable]) -> dict[Hashable, Any]:
@@ -153,14 +152,13 @@ class AsyncCache:
             if entry is None:
                 return cast(T, await self._stale_or_load(key, loader, ttl, load, now))
             self._refresh(key, loader, ttl, load)
-        self._hits += 1
         value: T = entry.value
         return value
 
     def stats(self) -> CacheStats:
         """What this cache did so far."""
         return CacheStats(
-            hits=self._hits,
+            hits=self._store.hits,
             misses=self._misses,
             stale_hits=self._stale_hits,
             shared=self._shared,
@@ -191,6 +189,25 @@ class AsyncCache:
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+    async def _clear_group(self, group: Hashable) -> None:
+        """`delete` all keys in *group*."""
+        self._store.remove_group(group, self._clock())
+        self._flights.detach_group(group)
+
+    def _load(
+        self, key: Hashable, loader: Callable[[], Awaitable[Any]], ttl: float | None, **terms: float
+    ) -> Coroutine[Any, Any, Any]:
+        """`get_or_load` for who has looked that *key* is not at hand, with arguments checked."""
+        return self._stale_or_load(key, loader, ttl, Load(**terms), self._clock())
+
+    async def _reload(
+        self, key: Hashable, loader: Callable[[], Awaitable[Any]], ttl: float | None, **terms: float
+    ) -> Any:
+        """Load *key* whatever is at hand, which is served to others meanwhile."""
+        self._flights.detach(key)  # it may have read what has changed since
+        flight = self._take_off(key, loader, ttl, Load(**terms), background=False)
+        return await self._flights.wait(key, flight)
 
     def _put(self, key: Hashable, value: Any, ttl: float | None, load: Load | None = None) -> None:
         span = self._default_ttl if ttl is None else ttl

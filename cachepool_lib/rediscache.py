@@ -23,7 +23,7 @@ from redis.exceptions import MaxConnectionsError, ResponseError
 from cachepool_lib._arguments import Seconds, fraction, seconds, span, whole
 from cachepool_lib._errors import CacheClosed, CacheUnavailable
 from cachepool_lib._flights import Flight, Flights, require_loader
-from cachepool_lib._keys import key_name
+from cachepool_lib._keys import group_prefix, key_name
 from cachepool_lib._stats import CacheStats, Counts
 from cachepool_lib.serializers import JSONSerializer, Serializer
 
@@ -325,7 +325,17 @@ class RedisCache:
         """
         self._begin()
         self._flights.detach_all()
-        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", self._namespace) + ":{*"
+        return await self._remove_all("")
+
+    async def _clear_group(self, group: Hashable) -> bool:
+        """`delete` all keys in *group*, as `clear` does."""
+        self._begin()
+        self._flights.detach_group(group)
+        return await self._remove_all(group_prefix(group))
+
+    async def _remove_all(self, prefix: str) -> bool:
+        """Remove what belongs to the keys whose names begin with *prefix*."""
+        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", f"{self._namespace}:{{{prefix}") + "*"
         try:
             # Claims first: else a load could store behind the cursor's back.
             for names in pattern + "}:load", pattern:
@@ -356,12 +366,7 @@ class RedisCache:
         encoded is returned, but not stored; that is logged.
         """
         budget, names = self._begin(), self._names(key)
-        terms = _Terms(
-            self._milliseconds(ttl),
-            _window("stale_while_revalidate", stale_while_revalidate),
-            _window("stale_if_error", stale_if_error),
-            _window("retry_after", retry_after),
-        )
+        terms = self._terms(ttl, stale_while_revalidate, stale_if_error, retry_after)
         require_loader(loader)
         value = await self._read(names[0], budget)
         if value is not _MISSING:
@@ -391,6 +396,22 @@ class RedisCache:
         self._counts.asked(shared or not loaded_here)
         return cast(T, value)
 
+    async def _reload(
+        self,
+        key: Hashable,
+        loader: Callable[[], Awaitable[Any]],
+        ttl: Seconds | None,
+        **terms: Seconds,
+    ) -> Any:
+        """Load *key* whatever is at hand, which is served to others meanwhile."""
+        budget, names = self._begin(), self._names(key)
+        self._flights.detach(key)  # it may have read what has changed since
+        flight = self._take_off(
+            key, names, loader, self._terms(ttl, **terms), budget, background=False, anew=True
+        )
+        value, _ = await self._flights.wait(key, flight)
+        return value
+
     def stats(self) -> CacheStats:
         """What this cache did so far, in this process."""
         return self._counts.snapshot()
@@ -417,13 +438,17 @@ class RedisCache:
         budget: _Budget,
         *,
         background: bool,
+        anew: bool = False,
     ) -> Flight:
         async def fly(flight: Flight) -> tuple[Any, bool]:
             """Load and store, or wait until another process has: the value, and was it us?"""
             prefix = f"{self._holder}.{os.getpid()}.".encode()  # a fork is another process
             claim = prefix + secrets.token_hex(8).encode()
             try:
-                value = await self._claim(names, prefix, claim, budget)
+                if anew:
+                    value = await self._seize(names, claim, budget)
+                else:
+                    value = await self._claim(names, prefix, claim, budget)
                 if value is _CLAIMED:
                     flight.claim = claim
                 elif value is not _MISSING:
@@ -488,6 +513,15 @@ class RedisCache:
             pause = min(2 * pause, 0.1)
             budget.left = left  # asking was part of the wait
 
+    async def _seize(self, names: "_Names", claim: bytes, budget: _Budget) -> Any:
+        """Take the right to load from whoever has it; as for `_claim`, _MISSING if that fails."""
+        try:
+            await self._ask(budget, lambda c: c.set(names[2], claim, px=self._lock_ms))
+        except _Away as away:
+            self._carry_on(away)
+            return _MISSING
+        return _CLAIMED
+
     @contextlib.asynccontextmanager
     async def _renewing(self, names: "_Names", claim: bytes | None) -> AsyncIterator[None]:
         """Keep the claim for as long as this process lives and nobody voids it."""
@@ -550,6 +584,20 @@ class RedisCache:
         if self._jitter:
             length *= 1 - self._jitter * random.random()
         return "" if length > LONGEST else math.ceil(length * 1000)
+
+    def _terms(
+        self,
+        ttl: Seconds | None,
+        stale_while_revalidate: Seconds,
+        stale_if_error: Seconds,
+        retry_after: Seconds,
+    ) -> _Terms:
+        return _Terms(
+            self._milliseconds(ttl),
+            _window("stale_while_revalidate", stale_while_revalidate),
+            _window("stale_if_error", stale_if_error),
+            _window("retry_after", retry_after),
+        )
 
     async def _read(self, name: bytes, budget: _Budget) -> Any:
         value = _MISSING

@@ -17,6 +17,13 @@ def test_benchmarks_run() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    tables = "floor", "get, a hit", "On Redis", "Hit ratio", "Simulated requests a second"
+    tables = (
+        "floor",
+        "get, a hit",
+        "A decorated function",
+        "On Redis",
+        "Hit ratio",
+        "Simulated requests a second",
+    )
     for words in *tables, "It runs.":
         assert words in done.stdout

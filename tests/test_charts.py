@@ -18,7 +18,8 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from cachepool_lib.lab import charts
-from cachepool_lib.lab.charts import Chart, Lane, Step, _canvas
+from cachepool_lib.lab.charts import Chart, Event, Lane, Step, _canvas
+from cachepool_lib.lab.simulation import Query, Replay
 
 
 @dataclass
@@ -133,6 +134,40 @@ def processes(killed: bool) -> list[Lane]:
     return lanes
 
 
+def around_expiry(stale: bool) -> Replay:
+    """Fifty visits a second; the page expires at 2.2 s, the database is down from 3 to 4 s."""
+    run = Replay(loads=[Query(1, 0, 0, 0.2, True), Query(1, 2.2, 100, 2.4, not stale)])
+    for i in range(200):
+        at = i / 50
+        run.at.append(at)
+        waits = 2.2 <= at < 2.4 or at == 0
+        down = at >= 3
+        run.seconds.append(0.2 if at == 0 else 2.4 - at if waits and not stale else 0.0)
+        fate = "failed" if not stale else "stale"
+        run.outcomes.append(fate if down else "stale" if waits and stale else "hit")
+    return run
+
+
+EXPIRY = {"OneFlight": around_expiry(False), "Stale": around_expiry(True)}
+ALIVE = {"held": list(range(1, 1001)), "let go": [1] * 999 + [0]}
+WHOSE = {"naive": [i % 3 for i in range(1000)], "ByValue": list(range(1000))}
+EVENTS = [
+    *(Event(0.001 * i, f"visitor {i + 1}", "comes") for i in range(5)),
+    Event(0, "load 1", "load begins"),
+    *(Event(0.007 + 0.002 * i, f"visitor {i + 1}", "leaves") for i in range(5)),
+    Event(0.015, "visitor 6", "comes"),
+    Event(0.015, "load 2", "load begins"),
+    Event(0.015, "load 1", "load is cancelled"),
+    Event(0.035, "load 2", "load ends"),
+    Event(0.035, "visitor 6", "gets it"),
+]
+ALONE = [
+    Event(0, "visitor 1", "comes"),
+    Event(0, "visitor 1", "load begins"),
+    Event(0.02, "visitor 1", "load ends"),
+    Event(0.02, "visitor 1", "gets it"),
+]
+
 # What takes a guess, and the line of text it ends in without one.
 GUESSING: dict[str, tuple[Callable[..., Chart], str]] = {
     "before_after": (
@@ -192,6 +227,19 @@ GUESSING: dict[str, tuple[Callable[..., Chart], str]] = {
         "pages while Redis is silent, real: naive all fail, not all within 1 s, "
         "ours none fail, all within 1 s",
     ),
+    "pages_around_expiry": (
+        partial(charts.pages_around_expiry, EXPIRY, 2, down=(3, 4)),
+        "pages around expiry, simulated: OneFlight p99 180 ms, 50 of 200 fail, "
+        "Stale p99 0 ms, none of 200 fail",
+    ),
+    "alive_over_requests": (
+        partial(charts.alive_over_requests, ALIVE, "users"),
+        "users in memory at the end, simulated: held 1,000, let go 0",
+    ),
+    "whose_page": (
+        partial(charts.whose_page, WHOSE),
+        "strangers' pages, simulated: naive more than half, ByValue none",
+    ),
     "swimlane, processes": (
         partial(charts.swimlane, {"each": processes(False), "one killed": processes(True)},
                 who="process"),
@@ -209,6 +257,10 @@ PLAIN: dict[str, tuple[Callable[..., Chart], str]] = {
         "steps, simulated: 1 loader: reads the old page; 2 writer: updates the user; "
         "3 writer: deletes the page from the cache; "
         "4 loader: stores the old page (too late); 5 reader: gets the old page (too late)",
+    ),
+    "flight": (
+        partial(charts.flight, EVENTS),
+        "events, simulated: 2 loads, 1 cancelled, 5 visitors left, 0 ms after the last of them",
     ),
     "guesses": (
         partial(charts.guesses, ANSWERS),
@@ -431,6 +483,10 @@ AXES = {
     "trips": ("time (milliseconds)", "one by one in one trip"),
     "pages_through_fault": ("asked for at (seconds)", "time for a page (ms, log)"),
     "swimlane, processes": ("time (milliseconds)", "process 1 process 4"),
+    "pages_around_expiry": ("asked for at (seconds)", "time for a page (ms, log)"),
+    "alive_over_requests": ("requests", "users in memory"),
+    "whose_page": ("request, made by the user of that number", "whose page it got (user)"),
+    "flight": ("time (milliseconds)", "visitor 1 visitor 6 load 1 load 2"),
     "race": ("step, in order of time", "loader writer reader"),
     "guesses": ("guess ÷ result (log scale)", "hit rate at 1 s age when gone"),
 }
@@ -469,6 +525,11 @@ def test_titles_state_the_finding():
         "trips": "In one trip: 29 times faster",
         "pages_through_fault": "While Redis is silent, 100 % of pages fail, then 0 %",
         "swimlane, processes": "4 processes, 4 loads; one killed: 2",
+        "pages_around_expiry": "OneFlight: 1 visitor of 100 waits 180 ms, 50 get no page; "
+        "Stale: 0 ms, none",
+        "alive_over_requests": "held: 1,000 users are kept after 1,000 requests; let go: 0",
+        "whose_page": "997 of 1,000 requests get a stranger's page, then 0 of 1,000",
+        "flight": "When the last of 5 has left, the load is cancelled",
         "popularity": "1 % of the pages get 52 % of the visits",
         "race": "Step 4 comes too late: the loader stores the old page",
         "guesses": "7 of 8 guesses to scale were more than 3 times off",
@@ -498,6 +559,13 @@ def test_titles_state_the_finding():
         (partial(charts.swimlane, {"ours": five(False)[:2]}), "2 visitors, 1 load"),
         (partial(charts.swimlane, {"ours": fifty(True), "naive": fifty(False)}),
          "50 visitors, 1 load; naive: 50"),
+        (partial(charts.flight, ALONE), "1 load, and none is cancelled"),
+        (partial(charts.pages_around_expiry, {"Stale": around_expiry(True)}, 2),
+         "Stale: 1 visitor of 100 waits 0 ms"),
+        (partial(charts.alive_over_requests, {"let go": [1, 0]}, "users"),
+         "let go: 0 users are kept after 2 requests"),
+        (partial(charts.whose_page, {"ours": [0, 1, 2]}), "0 of 3 requests get a stranger's page"),
+        (partial(charts.whose_page, {"some": [0, 0, 2]}), "1 of 3 requests get a stranger's page"),
         (partial(charts.race, [Step("reader", "gets the new page")]),
          "1 step, and none comes too late"),
         (partial(charts.guesses, ANSWERS[3:4]), "No guess was more than 3 times off"),
@@ -539,6 +607,16 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: charts.swimlane({"naive": [Lane("a", [(0, 1, "nap")])]}), "'a'.*'nap'"),
     (lambda: charts.swimlane({"naive": [Lane("a", [(0, math.inf, "wait")])]}), "'a'.*inf"),
     (lambda: charts.race([]), "steps is empty"),
+    (lambda: charts.flight([]), "seconds is empty"),
+    (lambda: charts.flight([Event(math.nan, "a", "comes")]), r"seconds\[0\].*not nan"),
+    (lambda: charts.pages_around_expiry({}, 2), "runs is empty"),
+    (lambda: charts.pages_around_expiry({"a": Replay()}, 2), "at of a is empty"),
+    (lambda: charts.pages_around_expiry(EXPIRY, -2), r"ttl\[0\].*-2"),
+    (lambda: charts.pages_around_expiry(EXPIRY, 2, down=(-1, 2)), r"down\[0\].*-1"),
+    (lambda: charts.alive_over_requests({}, "users"), "runs is empty"),
+    (lambda: charts.alive_over_requests({"a": [-1]}, "users"), r"counts of a\[0\].*-1"),
+    (lambda: charts.whose_page({}), "runs is empty"),
+    (lambda: charts.whose_page({"a": [None]}), r"pages of a\[0\].*not None"),
     (lambda: charts.loads_per_second({"a": []}), "loads of a is empty"),
     (lambda: charts.loads_per_second({"a": [None]}), r"loads of a\[0\].*not None"),
     (lambda: charts.outcomes_over_time({}, (0, 1)), "runs is empty"),
@@ -565,6 +643,14 @@ def test_notebooks_get_picture_and_text():
     assert [int.from_bytes(png[i : i + 4]) for i in (16, 20)] == [800, 320]
     assert b"Software" not in png
     assert shown["text/plain"] == chart.text
+
+
+def test_how_many_strangers_is_no_number_in_the_text():
+    """Where new objects are put differs between Pythons: none, some or more than half."""
+    for strangers, words in ((0, "none"), (1, "some"), (5, "some"), (6, "more than half")):
+        pages = [0 if i and i <= strangers else i for i in range(10)]
+        chart = charts.whose_page({"naive": pages})
+        assert chart.text == f"strangers' pages, simulated: naive {words}"
 
 
 @pytest.mark.parametrize("name", ALL)

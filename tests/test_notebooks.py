@@ -139,10 +139,10 @@ def test_the_map_names_the_notebooks_that_are_there() -> None:
     assert rows == there
 
 
-def class_in(notebook: NotebookNode, tag: str) -> str:
-    """The name of the last class in the cell with this tag."""
+def defined_in(notebook: NotebookNode, tag: str) -> str:
+    """The name of the last class, or function, in the cell with this tag."""
     [cell] = [cell for cell in code_cells(notebook) if tag in tags(cell)]
-    return str(re.findall(r"^class (\w+)", cell.source, re.M)[-1])
+    return str(re.findall(r"^(?:class|def) (\w+)", cell.source, re.M)[-1])
 
 
 @pytest.mark.parametrize(
@@ -150,13 +150,13 @@ def class_in(notebook: NotebookNode, tag: str) -> str:
     [path for path in NOTEBOOKS if any("naive" in tags(cell) for cell in read(path).cells)],
     ids=lambda path: path.stem,
 )
-def test_the_naive_class_has_the_flaws_and_the_last_has_none(path: Path) -> None:
-    """The classes as the notebook writes them: the first breaks exactly the promises that the
-    table of flaws names, each with a wrong answer to show for it; the last keeps them all.
+def test_the_naive_version_has_the_flaws_and_the_last_has_none(path: Path) -> None:
+    """Classes and decorators as the notebook writes them: the first breaks exactly the promises
+    that the table of flaws names, each with a wrong answer to show for it; the last keeps them all.
     """
     notebook = read(path)
     names = definitions(notebook)
-    naive, last = (names[class_in(notebook, tag)] for tag in ("naive", "final"))
+    naive, last = (names[defined_in(notebook, tag)] for tag in ("naive", "final"))
     report = asyncio.run(lab.exam(naive, last))
     [table] = [cell.source for cell in notebook.cells if "flaws" in tags(cell)]
     flaws = re.findall(r"^\| ?\**([A-Z]\d+)\b", table, re.M)

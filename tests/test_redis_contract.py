@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cachepool_lib import AsyncCache, MsgpackSerializer, RedisCache, lab
-from cachepool_lib.lab.redis_contract import REDIS_PROMISES
+from cachepool_lib.lab.redis_contract import PROMISES
 from tests.notebook_tools import ROOT, definitions, read
 
 pytestmark = pytest.mark.anyio
@@ -78,7 +78,7 @@ async def test_each_repair_adds_its_promises_and_breaks_none() -> None:
 async def test_redis_cache_keeps_every_promise() -> None:
     report = await lab.exam(RedisCache)
     assert report.failed == []
-    assert len(report.rows) == len(REDIS_PROMISES)
+    assert len(report.rows) == len(PROMISES)
 
 
 async def test_the_name_of_a_promise_says_which_caches_are_asked() -> None:

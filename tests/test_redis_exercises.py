@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from cachepool_lib import lab
 from cachepool_lib.lab import exercises
 from cachepool_lib.lab.checks import Result
-from cachepool_lib.lab.redis_exercises import REDIS_EXERCISES
+from cachepool_lib.lab.redis_exercises import EXERCISES
 from tests.notebook_tools import ROOT, definitions, read, tags
 from tests.notebook_tools.form import SOLUTION
 
@@ -48,7 +48,7 @@ def message(name: str, answer: Any) -> str:
 
 
 def test_every_exercise_is_tested_here() -> None:
-    assert set(REDIS_EXERCISES) == set(ANSWERS)
+    assert set(EXERCISES) == set(ANSWERS)
 
 
 @pytest.mark.parametrize("name", ANSWERS)

@@ -402,3 +402,10 @@ def test_theory_is_near_the_measured_hit_rate() -> None:
     for ttl in (1, 10, 60):
         run = lab.twin(traffic, ttl=ttl, maxsize=None)
         assert lab.theory_hit_rate(traffic, ttl) == pytest.approx(run.hit_rate, abs=0.01)
+
+
+def test_p99_is_what_99_of_100_requests_took_at_most() -> None:
+    """The slowest of a hundred is left out, and of a single one nothing is."""
+    hundred = lab.Replay([0.0] * 100, [1] * 100, [*map(float, range(1, 101))], ["hit"] * 100)
+    assert hundred.p99 == 99
+    assert lab.Replay([0.0], [1], [0.5], ["miss"]).p99 == 0.5

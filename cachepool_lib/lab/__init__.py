@@ -16,6 +16,7 @@ from .experiments import (
     hit_rates_by_ttl,
     hit_rates_by_workers,
     lanes,
+    last_one_out,
     one_by_one,
     timed,
     update_during_load,
@@ -70,7 +71,9 @@ __all__ = [
     "hit_rates",
     "hit_rates_by_ttl",
     "hit_rates_by_workers",
+    "keys_in_redis",
     "lanes",
+    "last_one_out",
     "nothing_left",
     "one_by_one",
     "outage",
@@ -98,6 +101,7 @@ __all__ = [
 # They bring matplotlib, ipywidgets or redis: imported when first asked for.
 _LATER = {
     "crowds": "processes",
+    "keys_in_redis": "decorator_contract",
     "outage": "outages",
     "round_trips": "redis_contract",
     "slider": "widgets",

@@ -470,19 +470,33 @@ async def an_old_page_beats_none(bench: Bench) -> str:
     return f"{value!r}, a minute old"
 
 
-async def check(names: str, *candidates: type, page: Callable[..., Any] | None = None) -> Report:
-    """Ask one class or several for the promises in *names*, such as "A9" or "R7 R8".
+Candidate = Callable[..., Any]  # a class of caches, or what makes a decorator
 
-    Where the last of the classes fails, the report says what was expected, what came, and a hint.
-    A1 to A15 run in simulated time, R1 to R16 against the lab's Redis.
+# The promises of notebooks 02 and 03 bring redis: imported when they are asked for.
+_ELSEWHERE = {"R": "redis_contract", "D": "decorator_contract"}
+_ALSO_BROKEN = {
+    "A": "A2 A11 A13 A14",
+    "R": "R4 R5 R6 R11 R13 R14 R15 R16",
+    "D": "D2 D6 D7 D8 D9 D11",
+}
+
+
+async def check(
+    names: str, *candidates: Candidate, page: Callable[..., Any] | None = None
+) -> Report:
+    """Ask one candidate or several for the promises in *names*, such as "A9" or "R7 R8".
+
+    Where the last of them fails, the report says what was expected, what came, and a hint.
+    A1 to A15 (caches) and D1 to D14 (decorators) run in simulated time, R1 to R16 (caches in Redis)
+    and D12 against the lab's Redis.
     *page* makes the value that is cached in A11: a class used through get_or_load gets one that
     nobody can change, any other a dict.
     """
-    if names.startswith("R"):
-        report: Report = await _redis().check(names, *candidates)
+    if names[:1] in _ELSEWHERE:
+        report: Report = await _elsewhere(names[0]).check(names, *candidates)
         return report
 
-    async def ask(name: str, candidate: type) -> Result:
+    async def ask(name: str, candidate: Any) -> Result:
         title, function = PROMISES[name]
 
         async def question() -> str:
@@ -494,24 +508,28 @@ async def check(names: str, *candidates: type, page: Callable[..., Any] | None =
     return Report(tuple(c.__name__ for c in candidates), rows)
 
 
-async def exam(*candidates: type) -> Report:
-    """Ask each class for every promise of a cache; of one in Redis, if it takes a redis_url."""
-    if _in_redis(candidates[0]):
-        return await check(" ".join(_redis().REDIS_PROMISES), *candidates)
-    return await check(" ".join(PROMISES), *candidates)
+async def exam(*candidates: Candidate) -> Report:
+    """Ask each candidate for every promise of what the first is: a cache, one in Redis (it takes a
+    redis_url), or a decorator.
+    """
+    kind = _kind(candidates[0])
+    promises = _elsewhere(kind).PROMISES if kind in _ELSEWHERE else PROMISES
+    return await check(" ".join(promises), *candidates)
 
 
-async def also_broken(naive: type, ours: type) -> Report:
-    """The flaws of the naive class that have no section of their own in notebook 01 or 02."""
-    if _in_redis(ours):
-        return await check("R4 R5 R6 R11 R13 R14 R15 R16", naive, ours)
-    return await check("A2 A11 A13 A14", naive, ours)
+async def also_broken(naive: Candidate, ours: Candidate) -> Report:
+    """The flaws of the naive version that have no section of their own in the notebook."""
+    return await check(_ALSO_BROKEN[_kind(ours)], naive, ours)
 
 
-def _in_redis(candidate: type) -> bool:
-    return "redis_url" in constructor_options(candidate)
+def _kind(candidate: Candidate) -> str:
+    """The letter that the names of its promises begin with."""
+    if not isinstance(candidate, type):
+        return "D"
+    if any("__call__" in vars(parent) for parent in candidate.__mro__):
+        return "D"  # its instances are called with a function
+    return "R" if "redis_url" in constructor_options(candidate) else "A"
 
 
-def _redis() -> Any:
-    """The promises of a cache in Redis: imported when asked for, since they bring redis."""
-    return import_module(f"{__package__}.redis_contract")
+def _elsewhere(kind: str) -> Any:
+    return import_module(f"{__package__}.{_ELSEWHERE[kind]}")

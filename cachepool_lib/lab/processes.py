@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import base64
 import contextlib
+import io
 import itertools
 import json
 import os
@@ -20,11 +21,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections import ChainMap
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec
 
 import cloudpickle
 
@@ -130,10 +132,30 @@ _idle: list[subprocess.Popen[str]] = []
 _busy: set[subprocess.Popen[str]] = set()
 
 
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Sends a ParamSpec by value too: its name means nothing in another process."""
+
+    dispatch_table: ClassVar[Any] = ChainMap(
+        {ParamSpec: lambda spec: (ParamSpec, (spec.__name__,))}, cloudpickle.Pickler.dispatch_table
+    )
+
+
+def _by_value(job: Callable[[], None]) -> str:
+    """The job as one line of text, with the classes that it needs."""
+    file = io.BytesIO()
+    _Pickler(file).dump(job)
+    return base64.b64encode(file.getvalue()).decode() + "\n"
+
+
+_hash_seeds = itertools.count(1)
+
+
 def _start() -> subprocess.Popen[str]:
+    """A process with a hash seed of its own: no two print a set in the same order by luck."""
     code = "from cachepool_lib.lab.processes import serve; serve()"
     return subprocess.Popen(
         [sys.executable, "-P", "-c", code],
+        env={**os.environ, "PYTHONHASHSEED": str(next(_hash_seeds))},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # what a naive class leaves open; errors are told
@@ -175,7 +197,7 @@ async def each(
     Those that say they are ready go on when all of them are. RuntimeError with what one of them
     raised.
     """
-    line = base64.b64encode(cloudpickle.dumps(job)).decode() + "\n"
+    line = _by_value(job)
     mine = [_idle.pop() if _idle else _start() for _ in range(processes)]
     _busy.update(mine)
     gate = threading.Barrier(processes)

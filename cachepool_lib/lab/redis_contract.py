@@ -24,7 +24,7 @@ from .faults import Proxy
 from .processes import crowds, two_loops
 from .services import services
 
-__all__ = ["REDIS_PROMISES", "RedisBench", "check", "round_trips"]
+__all__ = ["PROMISES", "RedisBench", "check", "round_trips"]
 
 GARBAGE = b"\xc1"  # neither JSON nor msgpack
 TIMED = {"R7", "R8", "R10", "R12", "R12-kill"}
@@ -78,12 +78,12 @@ class RedisBench(Bench):
 
 
 Promise = Callable[[RedisBench], Coroutine[Any, Any, str]]
-REDIS_PROMISES: dict[str, tuple[str, Promise]] = {}
+PROMISES: dict[str, tuple[str, Promise]] = {}
 
 
 def promise(name: str, title: str) -> Callable[[Promise], Promise]:
     def register(function: Promise) -> Promise:
-        REDIS_PROMISES[name] = title, function
+        PROMISES[name] = title, function
         return function
 
     return register
@@ -108,7 +108,7 @@ async def check(names: str, *candidates: type) -> Report:
     url, seats = (await services()).redis_url, asyncio.Semaphore(2)
 
     async def ask(name: str, candidate: type) -> Result:
-        title, function = REDIS_PROMISES[name]
+        title, function = PROMISES[name]
 
         async def question() -> str:
             bench = RedisBench(candidate, url, seats)

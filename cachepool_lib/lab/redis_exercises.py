@@ -16,15 +16,15 @@ from .checks import Unmet
 from .faults import Proxy
 from .services import services
 
-__all__ = ["REDIS_EXERCISES"]
+__all__ = ["EXERCISES"]
 
 Check = Callable[[Any], Coroutine[Any, Any, str]]
-REDIS_EXERCISES: dict[str, tuple[str, Check]] = {}
+EXERCISES: dict[str, tuple[str, Check]] = {}
 
 
 def _exercise(name: str, title: str) -> Callable[[Check], Check]:
     def register(function: Check) -> Check:
-        REDIS_EXERCISES[name] = title, function
+        EXERCISES[name] = title, function
         return function
 
     return register

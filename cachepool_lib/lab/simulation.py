@@ -378,6 +378,11 @@ class Replay:
         meanwhile = [this for at, this in rows if start <= at < end]
         return meanwhile.count(outcome) / len(meanwhile) if meanwhile else 0.0
 
+    @property
+    def p99(self) -> float:
+        """99 of 100 requests took at most so many seconds."""
+        return sorted(self.seconds)[math.ceil(0.99 * len(self)) - 1]
+
     def loads_per_second(self) -> list[int]:
         """Queries begun in each second, from second 0 to the last request's."""
         return self._per_second(load.start for load in self.loads)

@@ -9,7 +9,7 @@ from cachepool_lib import AsyncCache
 from cachepool_lib.lab.policies import lru
 from cachepool_lib.lab.traffic import TRACES, trace
 
-from . import redis_speed, speed
+from . import decorator_speed, redis_speed, speed
 from .reference import s3fifo
 from .simulation_speed import requests_per_second
 
@@ -56,13 +56,25 @@ def main() -> None:
     quick = parser.parse_args().quick
     rounds = 2 if quick else 15
     peers = ", ".join(
-        f"{name} {version(name)}" for name in ("aiocache", "cashews", "cachetools", "redis")
+        f"{name} {version(name)}"
+        for name in (
+            "aiocache",
+            "async-lru",
+            "cachebox",
+            "cachetools",
+            "cachetools-async",
+            "cashews",
+            "redis",
+            "theine",
+        )
     )
     print(f"Python {platform.python_version()}, {peers}; median of {rounds} interleaved rounds\n")
     asyncio.run(speed.measure(rounds, share=0.01 if quick else 1))
+    asyncio.run(decorator_speed.measure(rounds, share=0.01 if quick else 1))
     asyncio.run(redis_speed.measure(rounds))
     met = [
         speed.report(),
+        decorator_speed.report(),
         redis_speed.report(),
         hit_ratios(5_000 if quick else 200_000),
         simulation(10 if quick else 600),

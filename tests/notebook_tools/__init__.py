@@ -67,7 +67,7 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def definitions(notebook: NotebookNode) -> dict[str, Any]:
-    """The names that the notebook's own imports, functions and classes define.
+    """The names that the notebook's own imports, functions, classes and type variables define.
 
     Nothing else of it is run, nor is a cell that is meant to raise.
     """
@@ -77,9 +77,16 @@ def definitions(notebook: NotebookNode) -> dict[str, Any]:
         if "raises-exception" in tags(cell):
             continue
         tree = ast.parse(cell.source)  # a top-level await parses; it does not run here
-        tree.body = [statement for statement in tree.body if isinstance(statement, kinds)]
-        exec(compile(tree, "<cell>", "exec"), names)
+        tree.body = [s for s in tree.body if isinstance(s, kinds) or _is_type_variable(s)]
+        exec(compile(tree, "<cell>", "exec", dont_inherit=True), names)
     return names
+
+
+def _is_type_variable(statement: ast.stmt) -> bool:
+    match statement:
+        case ast.Assign(value=ast.Call(func=ast.Name("ParamSpec" | "TypeVar"))):
+            return True
+    return False
 
 
 class OwnKernelManager(AsyncKernelManager):

@@ -7,27 +7,33 @@ can't be drawn raises a ValueError or TypeError that names the value.
 
 from ._canvas import Chart, Guess, Source
 from .comparisons import Answer, bar_of_life, before_after, guesses, latencies, trips
-from .lanes import Lane, Step, race, swimlane
+from .lanes import Event, Lane, Step, flight, race, swimlane
 from .rates import hit_rate_by_capacity, hit_rate_by_ttl, hit_rate_by_workers, popularity
 from .series import (
     Run,
+    alive_over_requests,
     entries_over_time,
     loads_per_second,
     outcomes_over_time,
+    pages_around_expiry,
     pages_through_fault,
+    whose_page,
 )
 
 __all__ = [
     "Answer",
     "Chart",
+    "Event",
     "Guess",
     "Lane",
     "Run",
     "Source",
     "Step",
+    "alive_over_requests",
     "bar_of_life",
     "before_after",
     "entries_over_time",
+    "flight",
     "guesses",
     "hit_rate_by_capacity",
     "hit_rate_by_ttl",
@@ -35,9 +41,11 @@ __all__ = [
     "latencies",
     "loads_per_second",
     "outcomes_over_time",
+    "pages_around_expiry",
     "pages_through_fault",
     "popularity",
     "race",
     "swimlane",
     "trips",
+    "whose_page",
 ]

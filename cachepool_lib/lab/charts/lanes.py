@@ -14,6 +14,7 @@ from ._canvas import (
     LOAD,
     QUIET,
     WAIT,
+    WHITE,
     Chart,
     Guess,
     Source,
@@ -150,6 +151,59 @@ def _draw(ax: Axes, lanes: Sequence[Lane], dense: bool) -> None:
     if many and not dense:  # thin lines between lanes that touch
         edges, across = [y + 0.5 for y in range(len(lanes))], ax.get_yaxis_transform()
         ax.hlines(edges, 0, 1, "white", linewidth=0.7, transform=across, snap=False, zorder=3)
+
+
+Happening = Literal["comes", "leaves", "gets it", "load begins", "load ends", "load is cancelled"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened at one moment (seconds), and to whom. A load may be in a lane of its own."""
+
+    seconds: float
+    who: str
+    what: Happening
+
+
+@styled
+def flight(events: Sequence[Event], *, source: Source = "simulated") -> Chart:
+    """Draw recorded events, a lane for each who: who waited, what was loaded, who left when."""
+    numbers("seconds", [event.seconds for event in events], 0)
+    lanes = list(dict.fromkeys(event.who for event in events))
+    lanes.sort(key=lambda who: any(e.what == "comes" for e in events if e.who == who), reverse=True)
+    ended = [e for e in events if e.what == "load is cancelled"]
+    left = [e for e in events if e.what == "leaves"]
+    loads = sum(e.what == "load begins" for e in events)
+    title = f"{_count(loads, 'load')}, and none is cancelled"
+    if ended:
+        title = f"When the last of {len(left)} has left, the load is cancelled"
+    what = "a lane for each; orange: the database works, pale: a visitor waits"
+    figure, [ax] = canvas(title, what, source, height=3.6)
+    named_rows(ax, lanes)
+    end = 1000 * max(event.seconds for event in events)
+    for y, who in enumerate(lanes):
+        since: dict[str, float] = {}
+        for event in (e for e in events if e.who == who):
+            x, kind = 1000 * event.seconds, "load" if event.what.startswith("load") else "wait"
+            if event.what in ("comes", "load begins"):
+                since[kind] = x
+                continue
+            colour = LOAD if kind == "load" else WAIT
+            thick = 0.5 if kind == "load" and "wait" in since else 0.78
+            ax.barh(y, x - since[kind], thick, since[kind], color=colour, linewidth=0)
+            if event.what in ("leaves", "load is cancelled"):
+                ink = INK if kind == "wait" else FAILED
+                ax.plot(x, y, "x", color=ink, markersize=9, mew=2.6, clip_on=False)
+                words = event.what.removeprefix("load is ")
+                note(ax, words, (x, y), (10, 0), va="center", color=ink, bbox=WHITE)
+    for event in ended:
+        ax.axvline(1000 * event.seconds, color=FAILED, linestyle=":", zorder=0.5)
+    ax.set(xlim=(0, 1.18 * end), xlabel="time (milliseconds)")
+    text = f"{_count(loads, 'load')}, {len(ended)} cancelled, {len(left)} visitors left"
+    if ended and left:
+        gap = ended[0].seconds - max(e.seconds for e in left if e.seconds <= ended[0].seconds)
+        text += f", {1000 * gap:.0f} ms after the last of them"
+    return finished(figure, f"events, {source}: {text}")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Charts over time: entries, loads a second, and what visitors got."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -212,6 +213,16 @@ def _longest(good: Sequence[bool]) -> tuple[int, int]:
     return best
 
 
+class Load(Protocol):
+    """A query for a page: when it was answered (seconds), and whether it was."""
+
+    @property
+    def end(self) -> float: ...
+
+    @property
+    def ok(self) -> bool: ...
+
+
 class Run(Protocol):
     """Pages in columns: when each was asked for, how long it took (seconds), what became of it."""
 
@@ -223,6 +234,16 @@ class Run(Protocol):
 
     @property
     def outcomes(self) -> Sequence[str]: ...
+
+
+class LoadedRun(Run, Protocol):
+    """Pages in columns, the queries for them, and what 99 of 100 pages took at most (seconds)."""
+
+    @property
+    def loads(self) -> Sequence[Load]: ...
+
+    @property
+    def p99(self) -> float: ...
 
 
 @styled
@@ -266,21 +287,14 @@ def pages_through_fault(
     tallest = max(0.25, *(max(run.seconds) for run in runs.values()))
     if told and told.value <= 60:
         tallest = max(tallest, told.value)  # above it there is room for words
-    low, high = 0.1, 1000 * tallest * 12
+    _time_for_a_page(axes, 1000 * tallest * 12)
     last = 1.03 * max(max(run.at) for run in runs.values())
-    axes[0].set(yscale="log", ylim=(low, high), ylabel="time for a page (ms, log)")
-    plain_numbers(axes[0].yaxis)
     for ax, (name, run) in zip(axes, runs.items(), strict=True):
-        ax.set(title=name, xlim=(0, last), xlabel="asked for at (seconds)")
-        ax.locator_params("x", nbins=5)
+        _dots(ax, name, run)
+        ax.set_xlim(0, last)
         ax.axvspan(start, min(fault[1], last), color="#E4E4E4", zorder=0, linewidth=0)
         if limit is not None:
             ax.axhline(1000 * limit, color=INK, linestyle=":", linewidth=1.2)
-        dots = list(zip(run.at, run.seconds, run.outcomes, strict=True))
-        for failed, mark, colour, size in ((False, "o", FRESH, 5), (True, "x", FAILED, 7)):
-            mine = [(at, max(low, 1000 * s)) for at, s, o in dots if (o == "failed") == failed]
-            ax.plot(*zip(*mine, strict=True) if mine else ((), ()), mark, color=colour,
-                    markersize=size, mew=1.8 if failed else 0, alpha=0.75)  # fmt: skip
         words = f"{percent(shares[name])} fail, slowest {_short(slowest[name])}"
         colour = FAILED if shares[name] else FRESH
         style: Any = {"xycoords": "axes fraction", "ha": "center", "va": "top", "weight": "bold"}
@@ -298,6 +312,30 @@ def pages_through_fault(
     return finished(figure, f"pages while {what}, {source}: {text}", told)
 
 
+_FLOOR = 0.1  # milliseconds: what took less is drawn here
+
+
+def _time_for_a_page(axes: Sequence[Axes], high: float) -> None:
+    axes[0].set(yscale="log", ylim=(_FLOOR, high), ylabel="time for a page (ms, log)")
+    plain_numbers(axes[0].yaxis)
+
+
+def _dots(ax: Axes, name: str, run: Run) -> None:
+    """Draw a dot for each page, pink for an old one, and a cross for each that failed."""
+    ax.set(title=name, xlim=(0, max(run.at) * 1.03), xlabel="asked for at (seconds)")
+    ax.locator_params("x", nbins=5)
+    dots: dict[str, list[tuple[float, float]]] = {"fresh": [], "stale": [], "failed": []}
+    for at, seconds, outcome in zip(run.at, run.seconds, run.outcomes, strict=True):
+        kind = outcome if outcome in dots else "fresh"
+        dots[kind].append((at, max(_FLOOR, 1000 * seconds)))
+    dot: dict[str, Any] = {"marker": "o", "markersize": 5, "mew": 0}
+    cross: dict[str, Any] = {"marker": "x", "markersize": 7, "mew": 1.8}
+    styles = {"fresh": (FRESH, dot), "stale": (STALE, dot), "failed": (FAILED, cross)}
+    for kind, (colour, style) in styles.items():
+        x, y = zip(*dots[kind], strict=True) if dots[kind] else ((), ())
+        ax.plot(x, y, linestyle="none", color=colour, alpha=0.75, **style)
+
+
 def _short(seconds: float) -> str:
     seconds = float(f"{seconds:.2g}")
     return duration(seconds) if seconds >= 1 else f"{number(1000 * seconds)} ms"
@@ -308,3 +346,162 @@ def _failures(share: float) -> str:
     if share == 0 or tenths == 10:
         return "all fail" if share else "none fail"
     return f"{max(1, tenths)} of 10 fail"
+
+
+@styled
+def pages_around_expiry(
+    runs: Mapping[str, LoadedRun],
+    ttl: float,
+    *,
+    down: tuple[float, float] | None = None,
+    guess: float | Guess | None = None,
+    source: Source = "simulated",
+) -> Chart:
+    """Draw how long each page took, and when the page expired: *ttl* seconds after each load.
+
+    *down* is when the database was down (seconds). The guess is for the p99 of the first run
+    (milliseconds): 99 of 100 pages took at most that.
+    """
+    if not runs:
+        raise ValueError("runs is empty: nothing to draw")
+    [ttl] = numbers("ttl", [ttl], low=0)
+    tails, failed = {}, {}
+    for name, run in runs.items():
+        numbers(f"at of {name}", run.at, 0)
+        numbers(f"seconds of {name}", run.seconds, 0)
+        tails[name] = 1000 * run.p99
+        failed[name] = list(run.outcomes).count("failed")
+    first, *others = tails
+    title = f"{first}: 1 visitor of 100 waits {_millis(tails[first])}"
+    if failed[first]:
+        title += f", {failed[first]} get no page"
+    for name in others:
+        title += f"; {name}: {_millis(tails[name])}, {failed[name] or 'none'}"
+    what = "time for each page, a dot a page"
+    if any("stale" in run.outcomes for run in runs.values()):
+        what += ", pink: an old one"
+    if any(failed.values()):
+        what += ", a cross: a failure"
+    figure, axes = canvas(title, what, source, columns=len(runs))
+    _time_for_a_page(axes, 20_000)
+    axes[0].set_ylim(bottom=0.7 * _FLOOR)
+    ticks = [_FLOOR, 1, 10, 100, 1000]
+    axes[0].set_yticks(ticks, ["0", *map(number, ticks[1:])])
+    for ax, (name, run) in zip(axes, runs.items(), strict=True):
+        _dots(ax, name, run)
+        last = ax.get_xlim()[1]
+        if down:
+            start, end = numbers("down", down, low=0)
+            ax.axvspan(start, min(end, last), color="#E4E4E4", zorder=0, linewidth=0)
+            grey = {"facecolor": "#E4E4E4", "edgecolor": "none", "pad": 2}
+            middle = (start + min(end, last)) / 2
+            note(ax, "database down", (middle, 1), (0, 6), ha="center", bbox=grey)
+        expiries = [end for load in run.loads if load.ok and (end := load.end + ttl) < last]
+        for expiry in expiries:
+            ax.axvline(expiry, 0, 0.8, color=INK, linestyle=":", linewidth=1.2, zorder=0.5)
+        if expiries:
+            note(ax, "expires", (expiries[0], 1000), (5, 0), va="center")
+        words = f"p99: {_millis(tails[name])}" + f", {failed[name]} fail" * bool(failed[name])
+        colour = FAILED if failed[name] else INK
+        style: Any = {"xycoords": "axes fraction", "ha": "center", "va": "top", "weight": "bold"}
+        note(ax, words, (0.5, 0.97), (0, 0), color=colour, **style)
+    told = guessed(guess, "ms")
+    margin_labels(axes[-1], guess_across(axes, told))
+    text = ", ".join(
+        f"{name} p99 {_millis(tail)}, {failed[name] or 'none'} of {len(runs[name].at)} fail"
+        for name, tail in tails.items()
+    )
+    return finished(figure, f"pages around expiry, {source}: {text}", told)
+
+
+def _millis(milliseconds: float) -> str:
+    return f"{number(round(milliseconds, 1))} ms"
+
+
+@styled
+def alive_over_requests(
+    runs: Mapping[str, Sequence[float]],
+    what: str,
+    *,
+    guess: float | Guess | None = None,
+    source: Source = "simulated",
+) -> Chart:
+    """Draw how many of *what* (such as "users") are in memory after each request.
+
+    The guess is for the end of the first run.
+    """
+    if not runs:
+        raise ValueError("runs is empty: nothing to draw")
+    counts = {name: numbers(f"counts of {name}", values, low=0) for name, values in runs.items()}
+    ends = {name: values[-1] for name, values in counts.items()}
+    first, *others = ends
+    length = max(map(len, counts.values()))
+    title = f"{first}: {number(ends[first])} {what} are kept after {length:,} requests"
+    title += "".join(f"; {name}: {number(ends[name])}" for name in others)
+    figure, [ax] = canvas(title, f"{what} in memory after each request", source)
+    told = guessed(guess, what)
+    top = room(max(map(max, counts.values())), told)
+    ax.set(xlim=(0, length), ylim=(-0.03 * top, top), xlabel="requests", ylabel=f"{what} in memory")
+    plain_numbers(ax.xaxis)
+    plain_numbers(ax.yaxis)
+    labels = []
+    for name, values in counts.items():
+        colour = INK if name == first else OURS
+        ax.plot(range(1, len(values) + 1), values, color=colour, linewidth=2.4)
+        labels.append((ends[name], f"{name}: {number(ends[name])}", colour))
+    margin_labels(ax, [*labels, *guess_across([ax], told)])
+    text = ", ".join(f"{name} {number(end)}" for name, end in ends.items())
+    return finished(figure, f"{what} in memory at the end, {source}: {text}", told)
+
+
+@styled
+def whose_page(
+    runs: Mapping[str, Sequence[float]],
+    *,
+    guess: float | Guess | None = None,
+    source: Source = "simulated",
+) -> Chart:
+    """Draw whose page each request got: request i should get the page of user i.
+
+    How many get another's page depends on where Python puts new objects, so the line of text only
+    says whether it was none, some, or more than half. The guess is a share (0 to 1), of the first.
+    """
+    if not runs:
+        raise ValueError("runs is empty: nothing to draw")
+    pages = {name: numbers(f"pages of {name}", users, low=0) for name, users in runs.items()}
+    wrong = {
+        name: [i for i, user in enumerate(users) if user != i] for name, users in pages.items()
+    }
+    counts = [f"{len(wrong[name]):,} of {len(pages[name]):,}" for name in pages]
+    title = f"{counts[0]} requests get a stranger's page"
+    title += "".join(f", then {count}" for count in counts[1:])
+    figure, axes = canvas(title, "whose page each request got; blue: its own", source,
+                          columns=len(pages))  # fmt: skip
+    axes[0].set_ylabel("whose page it got (user)")
+    plain_numbers(axes[0].yaxis)
+    for ax, (name, users) in zip(axes, pages.items(), strict=True):
+        ax.set(title=name, xlim=(0, len(users)), ylim=(-0.03 * len(users), 1.02 * len(users)))
+        ax.set_xlabel("request, made by the user of that number")
+        plain_numbers(ax.xaxis)
+        ax.plot([0, len(users)], [0, len(users)], color="#C8C8C8", linewidth=1.4, zorder=1)
+        strangers = set(wrong[name])
+        own = [i for i in range(len(users)) if i not in strangers]
+        for requests, colour in ((own, FRESH), (wrong[name], FAILED)):
+            ax.plot(requests, [users[i] for i in requests], "o", color=colour, markersize=3, mew=0)
+        at: Any = {"xycoords": "axes fraction", "weight": "bold", "va": "top"}
+        words = f"{len(strangers):,} strangers' pages" if strangers else "each its own page"
+        note(ax, words, (0.04, 0.97), (0, 0), color=FAILED if strangers else FRESH, **at)
+        if strangers:
+            favourite, times = Counter(users[i] for i in strangers).most_common(1)[0]
+            middle, words = len(users) / 2, f"{times:,} get that of user {favourite:g}"
+            above: Any = {"ha": "center", "color": FAILED}
+            note(ax, words, (middle, favourite), (0, 8), **above)
+            note(ax, "its own page", (0.6 * len(users), 0.5 * len(users)), (0, 0), color=QUIET)
+    if told := guessed(guess, write=percent):
+        guess_box(axes[0], told.label, (0.05, 0.78), xycoords="axes fraction", va="top")
+    text = ", ".join(f"{name} {_how_many(len(wrong[name]), len(pages[name]))}" for name in pages)
+    return finished(figure, f"strangers' pages, {source}: {text}", told)
+
+
+def _how_many(count: int, of: int) -> str:
+    return "more than half" if 2 * count > of else "some" if count else "none"

@@ -1,0 +1,400 @@
+"""async_cache on methods and whatever else is called: right answers, and nobody kept alive."""
+
+import asyncio
+import copy
+import dataclasses
+import functools
+import gc
+import inspect
+import pickle
+import weakref
+from abc import ABC, abstractmethod
+from enum import Enum
+from typing import Any
+
+import pytest
+
+from cachepool_lib import AsyncCache, async_cache
+from tests.async_cache_tools import Loads, begin, turns
+from tests.decorator_tools import SharedStore
+
+pytestmark = pytest.mark.anyio
+
+
+class Shop:
+    def __init__(self, name: str = "shop") -> None:
+        self.name = name
+        self.runs = 0
+
+    @async_cache()
+    async def page(self, user: int, lang: str = "en") -> tuple[str, int, str]:
+        """A page of this shop."""
+        self.runs += 1
+        return self.name, user, lang
+
+    @classmethod
+    @async_cache()
+    async def of_class(cls, user: int) -> tuple[str, int]:
+        return cls.__name__, user
+
+    @staticmethod
+    @async_cache()
+    async def static(user: int) -> int:
+        return user
+
+
+class Branch(Shop):
+    pass
+
+
+class Proud(Shop):
+    @async_cache()
+    async def page(self, user: int, lang: str = "en") -> Any:
+        return "proud", await super().page(user, lang)
+
+
+async def test_each_instance_has_entries_of_its_own() -> None:
+    """However the method is reached and its arguments are spelled, one run each."""
+    one, two = Shop("one"), Shop("two")
+    for _ in range(2):
+        assert await one.page(1) == await one.page(user=1, lang="en") == ("one", 1, "en")
+        assert await Shop.page(one, 1) == await Shop.page(self=one, user=1) == ("one", 1, "en")
+        assert await two.page(1) == ("two", 1, "en")
+    assert (one.runs, two.runs) == (1, 1)
+
+
+async def test_a_method_has_the_functions_methods() -> None:
+    """Bound to the instance: invalidate and refresh take what the method takes."""
+    one, two = Shop("one"), Shop("two")
+    await one.page(1)
+    await two.page(1)
+    assert await one.page.invalidate(1) is True
+    assert await one.page.invalidate(user=1) is False
+    assert await Shop.page.invalidate(two, 1) is True
+    assert await one.page.refresh(1) == ("one", 1, "en")
+    assert await one.page(1) == ("one", 1, "en")
+    assert (one.runs, two.runs) == (2, 1)
+    assert one.page.cache is Shop.page.cache
+    assert one.page.cache_info() == Shop.page.cache_info()
+    await one.page(2)
+    await two.page(1)
+    await one.page.cache_clear()
+    await two.page(1)
+    assert two.runs == 3, "cache_clear is for all instances, as that of functools"
+
+
+async def test_a_method_looks_like_the_method() -> None:
+    """Its name, words and parameters, without self where it is bound."""
+    bound = Shop().page
+    assert (bound.__name__, bound.__qualname__, bound.__doc__, bound.__module__) == (
+        "page",
+        "Shop.page",
+        "A page of this shop.",
+        __name__,
+    )
+    assert list(inspect.signature(bound).parameters) == ["user", "lang"]
+    assert list(inspect.signature(Shop.page).parameters) == ["self", "user", "lang"]
+    assert inspect.iscoroutinefunction(bound) and inspect.iscoroutinefunction(Shop.page)
+    assert await bound.__wrapped__(1) == await Shop.page.__wrapped__(Shop(), 1)
+    assert repr(bound) == "<cached Shop.page>"
+
+
+async def test_a_subclass_shares_the_method_and_an_override_does_not() -> None:
+    """super() reaches the entries of the parent's method for the same instance."""
+    branch, proud = Branch("branch"), Proud("proud")
+    assert await branch.page(1) == ("branch", 1, "en")
+    assert await Shop.page(branch, 1) == ("branch", 1, "en")
+    assert branch.runs == 1
+    for _ in range(2):
+        assert await proud.page(1) == ("proud", ("proud", 1, "en"))
+        assert await Shop.page(proud, 1) == ("proud", 1, "en")
+    assert proud.runs == 1
+
+
+async def test_a_classmethod_has_entries_for_each_class() -> None:
+    """Below @classmethod; what it has to be told of the call includes the class."""
+    assert await Shop.of_class(1) == await Shop().of_class(1) == ("Shop", 1)
+    assert await Branch.of_class(1) == await Branch().of_class(1) == ("Branch", 1)
+    info: Any = Shop.of_class.cache_info()  # type: ignore[attr-defined]
+    assert (info.hits, info.loads) == (2, 2)
+    assert await Shop.of_class.invalidate(Branch, 1) is True  # type: ignore[attr-defined]
+    assert await Shop.of_class.invalidate(Branch, 1) is False  # type: ignore[attr-defined]
+
+
+async def test_a_staticmethod_is_a_function() -> None:
+    """Through the class or an instance, it has no instance."""
+    assert await Shop.static(1) == await Shop().static(user=1) == 1
+    assert Shop.static.cache_info().loads == 1
+    assert await Shop.static.invalidate(1) is True
+
+
+@pytest.mark.parametrize("kind", [classmethod, staticmethod])
+def test_above_a_classmethod_or_staticmethod_it_is_refused(kind: Any) -> None:
+    """With the order that works."""
+
+    async def page(what: Any) -> None: ...
+
+    with pytest.raises(TypeError, match=f"put @{kind.__name__} above @async_cache"):
+        async_cache()(kind(page))
+
+
+# -- lives -------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Row:
+    """Equal to its like, so not hashable."""
+
+    number: int
+
+    @async_cache(maxsize=None)
+    async def page(self) -> int:
+        return self.number
+
+
+@dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True)
+class Frozen:
+    """Equal to its like, and hashable."""
+
+    number: int
+
+    @async_cache(maxsize=None)
+    async def page(self) -> int:
+        return self.number
+
+
+class Slotted:
+    __slots__ = ("__weakref__", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    @async_cache(maxsize=None)
+    async def page(self) -> int:
+        return self.number
+
+
+async def _page(self: Any) -> int:
+    number: int = self.number
+    return number
+
+
+class Late:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    page = async_cache(maxsize=None)(_page)
+
+
+@pytest.mark.parametrize("kind", [Row, Frozen, Slotted, Late])
+async def test_an_instance_is_freed_and_not_taken_for_its_successor(kind: Any) -> None:
+    """As soon as nobody else holds it, with its results still cached; none is in its __dict__."""
+    for number in range(300):
+        instance = kind(number)
+        assert await instance.page() == await kind.page(instance) == number
+        assert not hasattr(instance, "__dict__") or vars(instance) == {"number": number}
+        alive = weakref.ref(instance)
+        del instance
+        assert alive() is None
+    assert kind.page._calls.owners == {}
+
+
+async def test_instances_that_are_equal_are_two() -> None:
+    """One may change, and the other not: identity tells them apart."""
+    one, two = Row(1), Row(1)
+    assert await one.page() == await two.page() == 1
+    one.number = two.number = 2
+    assert await one.page.invalidate() is True
+    assert (await one.page(), await two.page()) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "clone", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+async def test_a_copy_has_entries_of_its_own(clone: Any) -> None:
+    """It may be changed, so it is not served what the original was."""
+    one = Row(1)
+    await one.page()
+    two = clone(one)
+    two.number = 2
+    assert (await one.page(), await two.page()) == (1, 2)
+
+
+async def test_an_instance_in_a_circle_of_references_is_freed() -> None:
+    """By the garbage collector, also while its method is held."""
+    row: Any = Row(1)
+    row.myself = row
+    row.bound = row.page
+    await row.bound()
+    alive = weakref.ref(row)
+    del row
+    gc.collect()
+    assert alive() is None
+
+
+async def test_an_instance_is_freed_after_a_failed_and_a_cancelled_call() -> None:
+    """Nothing that is left of a load holds it."""
+
+    class Failing:
+        loads = Loads()
+
+        @async_cache(stale_if_error=60)
+        async def page(self) -> Any:
+            return await self.loads()
+
+    failing = Failing()
+    first = await begin(failing.page())
+    failing.loads[0].set_exception(ConnectionError("down"))
+    with pytest.raises(ConnectionError):
+        await first
+    second = await begin(failing.page())
+    second.cancel()
+    await turns()
+    alive = weakref.ref(failing)
+    Failing.loads.begun.clear()  # the error that it was given came by the instance
+    del failing, first, second
+    gc.collect()
+    assert alive() is None
+
+
+async def test_without_room_for_a_weak_reference_it_is_a_type_error() -> None:
+    """It says what to add, or to use key=, which works."""
+
+    class Tight:
+        __slots__ = ("number",)
+
+        @async_cache()
+        async def page(self) -> int:
+            return 1
+
+        @async_cache(key=lambda self: self.number)
+        async def keyed(self) -> int:
+            number: int = self.number
+            return number
+
+    tight = Tight()
+    with pytest.raises(TypeError, match=r"Tight has no room .*__weakref__.*key="):
+        await tight.page()
+    for tight.number in (1, 2):
+        assert await tight.keyed() == tight.number
+
+
+async def test_in_a_shared_store_a_method_needs_key() -> None:
+    """Another process does not know this instance; key= is given it."""
+    store: Any = SharedStore()
+
+    class Shared:
+        def __init__(self, tenant: int) -> None:
+            self.tenant = tenant
+
+        @async_cache(cache=store, name="page")
+        async def page(self, user: int) -> None: ...
+
+        @async_cache(cache=store, name="keyed", key=lambda self, user: (self.tenant, user))
+        async def keyed(self, user: int) -> int:
+            return self.tenant
+
+    with pytest.raises(TypeError, match=r"Shared.page is a method.*key="):
+        await Shared(1).page(7)
+    assert [await Shared(tenant).keyed(7) for tenant in (1, 2, 1)] == [1, 2, 1]
+    assert len(store.values) == 2
+
+
+# -- what else can be called -------------------------------------------------------------------
+
+
+async def test_functions_of_one_name_in_a_function_are_told_apart() -> None:
+    """In one cache: each call of the outer function makes another inner one."""
+    cache = AsyncCache()
+
+    def make(answer: int) -> Any:
+        @async_cache(cache=cache)
+        async def page(user: int) -> int:
+            return answer
+
+        return page
+
+    one, two = make(1), make(2)
+    assert [await one(7), await two(7), await one(7)] == [1, 2, 1]
+    await one.cache_clear()
+    assert cache.stats().size == 1
+
+
+async def test_a_partial_is_cached_by_what_is_left_open() -> None:
+    """Also one of a cached function, which shares its entries with that."""
+    runs: list[Any] = []
+
+    async def page(shop: str, user: int, *, lang: str = "en") -> tuple[str, int, str]:
+        runs.append((shop, user, lang))
+        return shop, user, lang
+
+    cached: Any = async_cache()(functools.partial(page, "shop", lang="de"))
+    assert await cached(1) == await cached(user=1) == await cached(1, lang="de")
+    assert runs == [("shop", 1, "de")]
+    assert inspect.iscoroutinefunction(cached)
+
+    whole = async_cache()(page)
+    of_shop = functools.partial(whole, "shop")
+    assert await of_shop(1) == await whole("shop", 1) == await of_shop(user=1)
+    assert len(runs) == 2
+
+
+async def test_an_object_with_an_async_call_is_cached() -> None:
+    """And one cached function in another."""
+
+    class Page:
+        runs = 0
+
+        async def __call__(self, user: int) -> int:
+            self.runs += 1
+            return user
+
+    function = Page()
+    cached: Any = async_cache()(function)
+    twice = async_cache()(cached)
+    assert await cached(1) == await cached(user=1) == await twice(1) == await twice(1) == 1
+    assert function.runs == 1
+    assert twice.__wrapped__ is cached
+    assert twice.cache is not cached.cache
+    with pytest.raises(TypeError, match="needs an async function"):
+        async_cache()(Page)  # type: ignore[arg-type]
+
+
+async def test_abstract_methods_and_enums() -> None:
+    """The first stay abstract, and an Enum takes a cached method for a method."""
+
+    class Base(ABC):
+        @async_cache()
+        @abstractmethod
+        async def page(self) -> int: ...
+
+    with pytest.raises(TypeError, match="abstract"):
+        Base()  # type: ignore[abstract]
+
+    class Colour(Enum):
+        RED = 1
+        BLUE = 2
+
+        @async_cache()
+        async def page(self) -> int:
+            number: int = self.value
+            return number
+
+    assert list(Colour) == [Colour.RED, Colour.BLUE]
+    assert [await colour.page() for colour in (*Colour, *Colour)] == [1, 2, 1, 2]
+
+
+async def test_a_method_called_without_an_instance_says_so() -> None:
+    """As Python does."""
+    with pytest.raises(
+        TypeError, match="missing 2 required positional arguments: 'self' and 'user'"
+    ):
+        await Shop.page()  # type: ignore[call-arg]
+
+
+async def test_callers_of_a_method_share_a_run_for_each_instance() -> None:
+    """Fifty callers of two instances: two runs."""
+    one, two = Shop("one"), Shop("two")
+    answers = await asyncio.gather(*(shop.page(1) for shop in [one, two] * 25))
+    assert answers == [("one", 1, "en"), ("two", 1, "en")] * 25
+    assert (one.runs, two.runs) == (1, 1)

@@ -1,0 +1,335 @@
+"""The promises of a cache decorator: who keeps them, over which store, and how a check says so."""
+
+import asyncio
+import contextlib
+import inspect
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from cachepool_lib import AsyncCache, RedisCache, async_cache, lab
+from cachepool_lib.lab import processes
+from cachepool_lib.lab.checks import Unmet
+from cachepool_lib.lab.contract import Load
+from cachepool_lib.lab.decorator_contract import PROMISES, DecoratorBench
+from tests import redis_tools
+from tests.notebook_tools import ROOT, definitions, read
+
+pytestmark = pytest.mark.anyio
+
+NOTEBOOK = definitions(read(ROOT / "notebooks" / "03-cache-with-one-line.ipynb"))
+
+SYMPTOMS = {
+    "D1": "a stranger's page",
+    "D2": "12 for [1, 7, 9]",
+    "D3": "4 loads for 4 spellings",
+    "D4": "10 queries for 10 visits",
+    "D5": "50 loads",
+    "D6": "'old', for 300 s",
+    "D7": "1,000 values",
+    "D8": "a sync function is taken, and its calls fail",
+    "D9": "no types: a checker lets any call pass",
+    "D10": "the shop's page, in the blog",
+    "D11": "10 digests for 10 hits",
+    "D12": "2 keys for one call",
+    "D13": "the page of its predecessor",
+    "D14": "0 pages, 40 attempts",
+}
+
+# What each adds, and breaks: the notebook shows both.
+REPAIRS = {
+    "ByValue": ("D1 D2 D11 D12", "D3-types"),
+    "OneSpelling": ("D3 D3-types D4", ""),
+    "WeakSelf": ("D13", ""),
+    "OneFlight": ("D5", ""),
+    "Stale": ("D14", ""),
+    "Named": ("D10", ""),
+    "MyDecorator": ("D6 D7 D8 D9", ""),
+}
+
+
+def kept(report: Any, column: int) -> set[str]:
+    return {row[0].name for row in report.rows if row[column].passed}
+
+
+async def test_the_naive_decorator_has_every_flaw_and_shows_its_symptom() -> None:
+    """It fails by what it does, never by a method or an argument that it lacks."""
+    report = await lab.exam(NOTEBOOK["naive_cache"])
+    assert {result.name: result.got for result in report.failed} == SYMPTOMS
+    assert all(result.expected and result.hint for result in report.failed)
+
+
+async def test_each_repair_adds_its_promises() -> None:
+    """As the notebook says where it introduces the class."""
+    names = ["naive_cache", *REPAIRS]
+    report = await lab.exam(*(NOTEBOOK[name] for name in names))
+    for (column, _), (after, name) in pairwise(enumerate(names)):
+        added, broken = (set(promises.split()) for promises in REPAIRS[name])
+        assert kept(report, after) == kept(report, column) - broken | added, name
+
+
+async def test_async_cache_keeps_every_promise() -> None:
+    report = await lab.exam(async_cache)
+    assert report.failed == []
+    assert len(report.rows) == len(PROMISES)
+
+
+NOT_IN_REDIS = {
+    "D7": "it is about the function's own cache; the server has its maxmemory",
+    "D8": "it is about decorating, whatever the store",
+    "D9": "it is about decorating, whatever the store",
+    "D12": "it is about Redis anyway",
+}
+REFUSED = {"D1", "D2", "D13"}  # objects, whose keys another process could not know
+
+
+class RedisBench(DecoratorBench):
+    """The same checks over RedisCache: time moves by what is left of each key."""
+
+    shared = True
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(async_cache)
+        self.client = client
+        self.stores: list[tuple[RedisCache, str]] = []
+        self.loading = asyncio.Event()
+        self.reads = 0
+        self.seen: float | None = None
+
+    def store(self) -> RedisCache:
+        namespace = redis_tools.namespace()
+        cache = RedisCache(client=self.client, namespace=namespace, timeout=5)
+        self.stores.append((cache, namespace))
+        self.seen = None
+        return cache
+
+    def decorate(self, function: Callable[..., Any], **options: Any) -> Any:
+        return super().decorate(function, **{"name": "page", **options})
+
+    async def read(self, cache: Any, key: Any, load: Load, **options: Any) -> Any:
+        async def loading() -> Any:
+            self.loading.set()
+            return await load()
+
+        self.reads += 1
+        try:
+            return await super().read(cache, key, loading, **options)
+        finally:
+            self.reads -= 1
+
+    async def advance(self, seconds: float) -> None:
+        """Also wait until a read that has begun has come as far as its load."""
+        await asyncio.sleep(0)
+        if self.reads:
+            await self.loading.wait()
+        self.loading.clear()
+        now = time.monotonic()
+        spent = 0 if self.seen is None else now - self.seen
+        self.seen = now
+        for _, namespace in self.stores[-1:]:
+            await redis_tools.shift(self.client, namespace, seconds - spent)
+
+
+@contextlib.asynccontextmanager
+async def over_redis() -> AsyncIterator[RedisBench]:
+    async with redis_tools.raw() as client:
+        bench = RedisBench(client)
+        yield bench
+        for cache, _ in bench.stores:
+            await cache.clear()
+            await cache.close()
+
+
+@pytest.mark.parametrize("name", [name for name in PROMISES if name not in NOT_IN_REDIS])
+async def test_async_cache_keeps_its_promises_over_redis(name: str) -> None:
+    """One contract, two stores: all but those named above, each with its reason."""
+    async with over_redis() as bench:
+        saw = await PROMISES[name][1](bench)
+        assert bench.stores
+    assert (saw == "refused") == (name in REFUSED)
+
+
+def test_what_is_left_out_is_in_the_contract() -> None:
+    """A promise that is renamed does not slip away."""
+    assert NOT_IN_REDIS.keys() | REFUSED < PROMISES.keys()
+
+
+async def test_what_is_asked_decides_which_promises() -> None:
+    """A function, or a class whose instances are called with one, is asked for D1 to D14."""
+    for candidate in (async_cache, NOTEBOOK["MyDecorator"]):
+        assert {row[0].name[0] for row in (await lab.exam(candidate)).rows} == {"D"}
+    assert {row[0].name[0] for row in (await lab.exam(AsyncCache)).rows} == {"A"}
+
+
+async def test_also_broken_shows_the_flaws_without_a_section() -> None:
+    """A line each, the naive result beside ours."""
+    report = await lab.also_broken(NOTEBOOK["naive_cache"], NOTEBOOK["MyDecorator"])
+    assert [row[0].name for row in report.rows] == ["D2", "D6", "D7", "D8", "D9", "D11"]
+    assert all(not naive.passed and ours.passed for naive, ours in report.rows)
+
+
+# What a half-mended decorator is told. Each is right but for one thing.
+
+Base = NOTEBOOK["MyDecorator"]
+
+
+class ById(Base):  # type: ignore[misc, valid-type]
+    def _key(self, func: Any, args: Any, kwargs: Any) -> Any:
+        return super()._key(func, tuple(map(id, args)), kwargs)
+
+
+class Flat(Base):  # type: ignore[misc, valid-type]
+    def _key(self, func: Any, args: Any, kwargs: Any) -> Any:
+        call = inspect.signature(func).bind(*args, **kwargs)
+        call.apply_defaults()
+        return self._name(func), *call.args, *sorted(call.kwargs.items())
+
+
+class Unsorted(Base):  # type: ignore[misc, valid-type]
+    def _key(self, func: Any, args: Any, kwargs: Any) -> Any:
+        call = inspect.signature(func).bind(*args, **kwargs)
+        call.apply_defaults()
+        return self._name(func), call.args, tuple(call.kwargs.items())
+
+
+class ClearsAll(Base):  # type: ignore[misc, valid-type]
+    def __call__(self, func: Any) -> Any:
+        wrapper = super().__call__(func)
+
+        async def invalidate(*args: Any, **kwargs: Any) -> None:
+            await self.cache.clear()
+
+        wrapper.invalidate = invalidate
+        return wrapper
+
+
+class OnlyIfThere(Base):  # type: ignore[misc, valid-type]
+    def __call__(self, func: Any) -> Any:
+        wrapper = super().__call__(func)
+
+        async def invalidate(*args: Any, **kwargs: Any) -> None:
+            if await self.cache.get(self._key(func, args, kwargs)):
+                await self.cache.delete(self._key(func, args, kwargs))
+
+        wrapper.invalidate = invalidate
+        return wrapper
+
+
+class AllowsGenerators(Base):  # type: ignore[misc, valid-type]
+    def __call__(self, func: Any) -> Any:
+        return func if inspect.isasyncgenfunction(func) else super().__call__(func)
+
+
+class Anonymous(Base):  # type: ignore[misc, valid-type]
+    def __call__(self, func: Any) -> Any:
+        wrapper = super().__call__(func)
+        wrapper.__name__ = "wrapper"
+        return wrapper
+
+
+class SelfInTheKey(Base):  # type: ignore[misc, valid-type]
+    def _key(self, func: Any, args: Any, kwargs: Any) -> Any:
+        return NOTEBOOK["OneSpelling"]._key(self, func, args, kwargs)
+
+
+class NeverCaches(Base):  # type: ignore[misc, valid-type]
+    async def _answer(self, key: Any, load: Any) -> Any:
+        return await load()
+
+
+class OldForEver(Base):  # type: ignore[misc, valid-type]
+    def __init__(self, *args: Any, stale_if_error: float = 0, **options: Any) -> None:
+        super().__init__(*args, stale_if_error=10 * stale_if_error, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "candidate", "got"),
+    [
+        ("D1", ById, "a stranger's page"),
+        ("D3", NOTEBOOK["ByValue"], "4 loads for 4 spellings"),
+        ("D3", Unsorted, "2 loads"),
+        ("D3", Flat, "f(b=2) got the answer to f(('b', 2))"),
+        ("D3-types", NOTEBOOK["ByValue"], "page(True) got page(1)"),
+        ("D6", ClearsAll, "page(2) went too"),
+        ("D6", OnlyIfThere, "the load under way put the old page back"),
+        ("D8", AllowsGenerators, "an async generator is taken, and its calls fail"),
+        ("D9", Anonymous, "__name__ is 'wrapper'"),
+        ("D13", SelfInTheKey, "100 of 100 still alive"),
+        ("D13", NeverCaches, "200 loads"),
+        ("D14", OldForEver, "a page, too old"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+async def test_a_half_mended_decorator_is_told_what_is_left(
+    name: str, candidate: Any, got: str
+) -> None:
+    report = await lab.check(name, candidate)
+    assert [result.got for result in report.failed] == [got]
+
+
+async def test_only_a_store_that_is_shared_may_refuse() -> None:
+    """In memory an object can be part of a key: a TypeError is no answer there."""
+
+    def refuses(**options: Any) -> Any:
+        def decorate(function: Any) -> Any:
+            async def cached(*args: Any) -> Any:
+                raise TypeError("no objects, please")
+
+            return cached
+
+        return decorate
+
+    bench = DecoratorBench(refuses)
+    for name in REFUSED:
+        with pytest.raises(TypeError, match="no objects"):
+            await PROMISES[name][1](bench)
+    bench.shared = True
+    for name in REFUSED:
+        assert await PROMISES[name][1](bench) == "refused"
+    with pytest.raises((TypeError, Unmet)):
+        await PROMISES["D3"][1](bench)
+
+
+def _tell_seed() -> None:
+    processes.tell(seed=os.environ["PYTHONHASHSEED"], words=list({f"word {n}" for n in range(20)}))
+
+
+def test_each_process_prints_a_set_in_an_order_of_its_own() -> None:
+    """What D12 rests on: no two of them have the same hash seed."""
+    heard: list[Any] = []
+
+    async def cells() -> None:
+        await processes.each(_tell_seed, 3, lambda _, __, event: heard.append(event))
+        await lab.nothing_left()
+
+    asyncio.run(cells())
+    assert len({event["seed"] for event in heard}) == 3
+    orders = [tuple(event["words"]) for event in heard]
+    assert len(set(orders)) == 3
+    assert len({frozenset(order) for order in orders}) == 1
+
+
+def test_keys_in_redis_counts_and_removes_them() -> None:
+    """One for each process that asks for another key; nothing stays behind."""
+
+    async def cells() -> tuple[int, int, int]:
+        async with redis_tools.raw() as client:
+            naive = await lab.keys_in_redis(NOTEBOOK["naive_cache"], count=3)
+            ours = await lab.keys_in_redis(async_cache, count=3)
+            left = [name async for name in client.scan_iter("keys-*", 1000)]
+        await lab.nothing_left()
+        return naive, ours, len(left)
+
+    assert asyncio.run(cells()) == (3, 1, 0)
+
+
+def test_checks_leave_nothing_for_the_last_cell_to_find() -> None:
+    async def cells() -> None:
+        await lab.exam(NOTEBOOK["naive_cache"], NOTEBOOK["MyDecorator"], async_cache)
+        await lab.nothing_left()
+
+    asyncio.run(cells())
