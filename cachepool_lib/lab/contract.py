@@ -13,7 +13,7 @@ import inspect
 import math
 import weakref
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 from .checks import Report, Result, Unmet, judge
 from .simulation import clock, simulate, wall
 
-__all__ = ["PROMISES", "Bench", "also_broken", "check", "exam"]
+__all__ = ["PROMISES", "Bench", "also_broken", "ask_all", "check", "exam"]
 
 Load = Callable[[], Awaitable[Any]]
 
@@ -470,48 +470,85 @@ async def an_old_page_beats_none(bench: Bench) -> str:
     return f"{value!r}, a minute old"
 
 
+# Promises that need servers, by the first letter of their names: their module is imported when they
+# are asked for. An option of its constructor tells which of them a class is asked.
+_REAL = {"R": ("redis_contract", "REDIS_PROMISES"), "P": ("pool_contract", "POOL_PROMISES")}
+_TAKES = {"R": "redis_url", "P": "database_url"}
+_ALSO = {
+    "A": "A2 A11 A13 A14",
+    "R": "R4 R5 R6 R11 R13 R14 R15 R16",
+    "P": "P6 P7 P10 P11 P12 P14 P15 P16 P17",
+}
+
+
 async def check(names: str, *candidates: type, page: Callable[..., Any] | None = None) -> Report:
     """Ask one class or several for the promises in *names*, such as "A9" or "R7 R8".
 
     Where the last of the classes fails, the report says what was expected, what came, and a hint.
-    A1 to A15 run in simulated time, R1 to R16 against the lab's Redis.
-    *page* makes the value that is cached in A11: a class used through get_or_load gets one that
-    nobody can change, any other a dict.
+    A1 to A15 run in simulated time, R1 to R16 against the lab's Redis, P1 to P17 against its
+    PostgreSQL. *page* makes the value that is cached in A11: a class used through get_or_load gets
+    one that nobody can change, any other a dict.
     """
-    if names.startswith("R"):
-        report: Report = await _redis().check(names, *candidates)
+    if names[0] in _REAL:
+        report: Report = await _real(names[0]).check(names, *candidates)
         return report
 
-    async def ask(name: str, candidate: type) -> Result:
+    async def question(function: Promise, candidate: type) -> str:
+        return simulate(function(Bench(candidate, page)), limit=LIMIT)
+
+    rows = []
+    for name in names.split():
         title, function = PROMISES[name]
-
-        async def question() -> str:
-            return simulate(function(Bench(candidate, page)), limit=LIMIT)
-
-        return await judge(name, title, question())
-
-    rows = [tuple([await ask(name, c) for c in candidates]) for name in names.split()]
+        answers = [await judge(name, title, question(function, c)) for c in candidates]
+        rows.append(tuple(answers))
     return Report(tuple(c.__name__ for c in candidates), rows)
 
 
+async def ask_all(
+    promises: Mapping[str, tuple[str, Any]],
+    names: str,
+    candidates: Sequence[type],
+    question: Callable[[Any, type], Coroutine[Any, Any, str]],
+    *,
+    first: Collection[str] = (),
+) -> Report:
+    """Ask each class for the promises in *names*, all at once: what most of them do is wait.
+
+    *question* puts a promise to a class. Those named in *first* measure time and are asked before
+    the others, which would keep the loop busy.
+    """
+    wanted = names.split()
+    titles = {name: promises[name] for name in wanted}  # KeyError before anything is asked
+
+    async def row(name: str) -> tuple[Result, ...]:
+        title, function = titles[name]
+        asked = (judge(name, title, question(function, c)) for c in candidates)
+        return tuple(await asyncio.gather(*asked))
+
+    rows: dict[str, tuple[Result, ...]] = {}
+    timed = [name for name in wanted if name in first]
+    for group in (timed, [name for name in wanted if name not in first]):
+        rows |= zip(group, await asyncio.gather(*map(row, group)), strict=True)
+    return Report(tuple(c.__name__ for c in candidates), [rows[name] for name in wanted])
+
+
 async def exam(*candidates: type) -> Report:
-    """Ask each class for every promise of a cache; of one in Redis, if it takes a redis_url."""
-    if _in_redis(candidates[0]):
-        return await check(" ".join(_redis().REDIS_PROMISES), *candidates)
-    return await check(" ".join(PROMISES), *candidates)
+    """Ask each class for every promise of what the first is: a cache, one in Redis, a pool."""
+    kind = _kind(candidates[0])
+    names = getattr(_real(kind), _REAL[kind][1]) if kind in _REAL else PROMISES
+    return await check(" ".join(names), *candidates)
 
 
 async def also_broken(naive: type, ours: type) -> Report:
-    """The flaws of the naive class that have no section of their own in notebook 01 or 02."""
-    if _in_redis(ours):
-        return await check("R4 R5 R6 R11 R13 R14 R15 R16", naive, ours)
-    return await check("A2 A11 A13 A14", naive, ours)
+    """The flaws of the naive class that have no section of their own in its notebook."""
+    return await check(_ALSO[_kind(ours)], naive, ours)
 
 
-def _in_redis(candidate: type) -> bool:
-    return "redis_url" in constructor_options(candidate)
+def _kind(candidate: type) -> str:
+    """The letter of the promises that a class is asked for."""
+    options = constructor_options(candidate)
+    return next((letter for letter, option in _TAKES.items() if option in options), "A")
 
 
-def _redis() -> Any:
-    """The promises of a cache in Redis: imported when asked for, since they bring redis."""
-    return import_module(f"{__package__}.redis_contract")
+def _real(letter: str) -> Any:
+    return import_module(f"{__package__}.{_REAL[letter][0]}")

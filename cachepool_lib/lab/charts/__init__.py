@@ -8,6 +8,17 @@ can't be drawn raises a ValueError or TypeError that names the value.
 from ._canvas import Chart, Guess, Source
 from .comparisons import Answer, bar_of_life, before_after, guesses, latencies, trips
 from .lanes import Lane, Step, race, swimlane
+from .pools import (
+    borrowings,
+    connecting,
+    connections_over_time,
+    silent_server,
+    throughput_by_size,
+    wait_by_size,
+    wait_by_utilisation,
+    waits,
+    where_time_goes,
+)
 from .rates import hit_rate_by_capacity, hit_rate_by_ttl, hit_rate_by_workers, popularity
 from .series import (
     Run,
@@ -27,6 +38,9 @@ __all__ = [
     "Step",
     "bar_of_life",
     "before_after",
+    "borrowings",
+    "connecting",
+    "connections_over_time",
     "entries_over_time",
     "guesses",
     "hit_rate_by_capacity",
@@ -38,6 +52,12 @@ __all__ = [
     "pages_through_fault",
     "popularity",
     "race",
+    "silent_server",
     "swimlane",
+    "throughput_by_size",
     "trips",
+    "wait_by_size",
+    "wait_by_utilisation",
+    "waits",
+    "where_time_goes",
 ]
