@@ -466,12 +466,15 @@ class DatabasePool:
 
     async def _cancel_lost(self, flight: Flight) -> None:
         async def cancel(lease: _Lease) -> None:
+            params, protocol = lease.raw._params, lease.protocol
+            if not protocol.is_ssl:  # else it asks first, and a silent server never hears the rest
+                params = params._replace(ssl=None)
             await connect_utils._cancel(
                 loop=flight.loop,
                 addr=lease.raw._addr,
-                params=lease.raw._params,
-                backend_pid=lease.protocol.backend_pid,
-                backend_secret=lease.protocol.backend_secret,
+                params=params,
+                backend_pid=protocol.backend_pid,
+                backend_secret=protocol.backend_secret,
             )
             self._lost.remove(lease)
 
@@ -502,14 +505,12 @@ class DatabasePool:
             self._terminate_held()
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(GIVE_BACK_SECONDS):
-                    await pool.close()
+                    await asyncio.gather(pool.close(), self._call_off(), return_exceptions=True)
         finally:
             self._terminate_held()
+            pool.terminate()  # does nothing if it is closed
+            self._lost.clear()
             self._pool = None
-            if not pool._closed:
-                pool.terminate()
-        await self._call_off()
-        self._lost.clear()
 
     def _terminate_held(self) -> None:
         now = time.monotonic()

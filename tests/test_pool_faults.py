@@ -336,7 +336,7 @@ async def test_what_a_silent_server_owes_is_gone_a_second_after_its_return() -> 
     """Connections that were given up in mid-statement are called off before others replace them."""
     async with (
         witness() as seen,
-        lab.Proxy(seen.url) as proxy,
+        lab.Proxy(seen.as_given) as proxy,
         pool(seen, 2, 2, url=proxy.url, **SHORT) as made,
     ):
         await made.initialize()
@@ -360,7 +360,7 @@ async def test_what_was_cut_in_mid_statement_is_called_off() -> None:
     """The server would work on for a minute without noticing, beside those that replaced them."""
     async with (
         witness() as seen,
-        lab.Proxy(seen.url) as proxy,
+        lab.Proxy(seen.as_given) as proxy,
         pool(seen, 0, 3, url=proxy.url) as made,
     ):
         calls = [asyncio.create_task(timed(made.fetch("SELECT pg_sleep(60)"))) for _ in range(3)]
