@@ -477,7 +477,7 @@ _TAKES = {"R": "redis_url", "P": "database_url"}
 _ALSO = {
     "A": "A2 A11 A13 A14",
     "R": "R4 R5 R6 R11 R13 R14 R15 R16",
-    "P": "P6 P7 P10 P11 P12 P14 P15 P16 P17",
+    "P": "P6 P7 P10 P11 P12 P14 P15 P17",
 }
 
 

@@ -9,6 +9,7 @@ import select
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
+from functools import wraps
 from typing import Any, TypeVar
 
 import asyncpg
@@ -37,6 +38,7 @@ def watching() -> Iterator[None]:
     for logger in loggers:
         logger.disabled = True
 
+    @wraps(make)
     def create_pool(*args: Any, **options: Any) -> Any:
         pool = make(*args, **options)
         with contextlib.suppress(LookupError):
