@@ -384,6 +384,8 @@ def wait_by_utilisation(
     utilisation; of *measured* the first and the last named are compared. The guess is how many
     times longer the wait is. The line of text only says whether it was more than *at_least* times.
     """
+    if len(measured) < 2:
+        raise ValueError("wait_by_utilisation needs two measured ones or more, to compare them")
     busy = numbers("utilisation", [run.utilisation for run in measured.values()], 0)
     units = numbers("wait", [run.wait / run.service for run in measured.values()], 0)
     line = sorted(numbers("theory utilisation", theory, 0, 1))
