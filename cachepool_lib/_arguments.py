@@ -27,12 +27,12 @@ def fraction(name: str, value: object) -> float:
     return number(name, value)
 
 
-def whole(name: str, value: object) -> int:
-    """*value* as a whole number, 1 or more."""
+def whole(name: str, value: object, least: int = 1) -> int:
+    """*value* as a whole number, *least* or more."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value!r}")
     return value
 
 

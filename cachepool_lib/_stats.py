@@ -1,5 +1,7 @@
-"""Snapshots of what a cache did."""
+"""Snapshots of what a cache or a pool did."""
 
+import math
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
 
@@ -67,3 +69,53 @@ class Counts:
 
     def snapshot(self) -> CacheStats:
         return CacheStats(**asdict(self), evictions=None, expirations=None, size=None, maxsize=None)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStats:
+    """What a pool does now, and did since it was made. A snapshot: it does not change any more."""
+
+    size: int
+    """Connections that are open."""
+    idle: int
+    """Connections that are open and that nobody holds."""
+    in_use: int
+    """Connections that are held, or on their way back."""
+    waiting: int
+    """Callers who have asked for a connection and have none yet."""
+    min_size: int
+    """Connections that are kept open."""
+    max_size: int
+    """Connections that may be open."""
+    acquired: int
+    """Connections that were handed out."""
+    timeouts: int
+    """Callers who got none in time."""
+    refused: int
+    """Callers who got none because too many waited already."""
+    wait_p50: float
+    """Seconds that a caller waited for a connection: half of the last thousand, at most."""
+    wait_p99: float
+    """Seconds that a caller waited: 99 % of the last thousand, at most."""
+    hold_p50: float
+    """Seconds from the handing out of a connection until it was back: half of the last thousand."""
+    hold_p99: float
+    """Seconds from the handing out until it was back: 99 % of the last thousand, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a connection now."""
+
+    task: str
+    """The name of the task that asked for it."""
+    seconds: float
+    """How long ago it got the connection."""
+    where: str
+    """The line of code that asked for it: file, number, function."""
+
+
+def percentile(values: Collection[float], share: float) -> float:
+    """The smallest of *values* that *share* of them don't exceed; 0 if there are none."""
+    ordered = sorted(values)
+    return ordered[math.ceil(share * len(ordered)) - 1] if ordered else 0.0

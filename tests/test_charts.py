@@ -17,8 +17,17 @@ from matplotlib.font_manager import findfont
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from cachepool_lib.lab import charts
+from cachepool_lib.lab import charts, mean_wait
 from cachepool_lib.lab.charts import Chart, Event, Lane, Step, _canvas
+from cachepool_lib.lab.pool_experiments import (
+    Arrivals,
+    Borrowing,
+    HotRow,
+    Opening,
+    Queue,
+    Silence,
+    Throughput,
+)
 from cachepool_lib.lab.simulation import Query, Replay
 
 
@@ -167,6 +176,43 @@ ALONE = [
     Event(0.02, "visitor 1", "load ends"),
     Event(0.02, "visitor 1", "gets it"),
 ]
+OPENINGS = {
+    "NaivePool": Opening([(0, 0), (0.05, 10), (0.1, 30), (0.2, 30), (0.21, 27), (0.7, 27)], 0.2),
+    "OpensOnce": Opening([(0, 0), (0.03, 3), (0.04, 5), (0.14, 5), (0.15, 0), (0.2, 0)], 0.14),
+}
+NINE = Borrowing(
+    9, 10,
+    [(lane, lane, 0.001, 0.09) for lane in range(9)]
+    + [(9, page, 0.002 + page / 100, 0.01 + page / 100) for page in range(9)],
+    [(0.002, 8), *((0.01 + page / 100, 8 - page) for page in range(9))], 9, 0.1,
+)  # fmt: skip
+TEN = Borrowing(10, 10, [(lane, lane, 0.001, 1.1) for lane in range(10)], [(0.002, 10)], 0, 1.1)
+QUEUES = {
+    "InTime": Queue([0.0] * 60 + [0.036] * 500 + [0.07] * 30 + [0.1] * 8, 70),
+    "Fair": Queue([0.043 + i / 100_000 for i in range(600)], 0),
+}
+SIZES = {
+    "sleeping": {1: Throughput(90, 0.2), 2: Throughput(180, 0.1), 4: Throughput(350, 0.05),
+                 8: Throughput(700, 0.025), 16: Throughput(1400, 0.01)},
+    "computing": {1: Throughput(300, 0.07), 2: Throughput(500, 0.04), 4: Throughput(510, 0.04),
+                  8: Throughput(500, 0.03), 16: Throughput(505, 0.03)},
+}  # fmt: skip
+BUSY = {
+    0.61: Arrivals(0.62, 230, 0.0022, 0.011, 0.5),
+    0.83: Arrivals(0.86, 310, 0.012, 0.011, 3.7),
+    0.93: Arrivals(0.95, 340, 0.04, 0.011, 13),
+}
+ERLANG = {busy / 100: mean_wait(4, 4 * busy / 100) for busy in range(100)}
+BY_SIZE = {size: mean_wait(size, 6) for size in range(1, 21)}
+HOT = {
+    4: HotRow(0.13, 0.013, 0.005, 210),
+    8: HotRow(0.12, 0.033, 0.005, 200),
+    32: HotRow(0.03, 0.14, 0.006, 190),
+}
+SILENT = {
+    "Fair": Silence([None] * 3, 1, 2.5),
+    "LetsGo": Silence([1.256, 1.257, 1.258], 1, 2.5),
+}
 
 # What takes a guess, and the line of text it ends in without one.
 GUESSING: dict[str, tuple[Callable[..., Chart], str]] = {
@@ -245,8 +291,49 @@ GUESSING: dict[str, tuple[Callable[..., Chart], str]] = {
                 who="process"),
         "4 processes, simulated: each 4 loads, one killed 2 loads",
     ),
+    "connecting": (
+        partial(charts.connecting, 0.0084, 0.0004),
+        "time for a query, real: connecting takes more than 3 times as long as borrowing",
+    ),
+    "connections_over_time": (
+        partial(charts.connections_over_time, OPENINGS, 5),
+        "connections with max_size 5, real: "
+        "NaivePool 30, 27 after close, OpensOnce no more, 0 after close",
+    ),
+    "borrowings": (
+        partial(charts.borrowings, [NINE, TEN]),
+        "pages that borrow twice, 10 connections, real: 9 pages 9 finish, 10 pages 0 finish",
+    ),
+    "waits": (
+        partial(charts.waits, QUEUES),
+        "the unluckiest caller, real: "
+        "InTime overtaken by more than 10, Fair overtaken by nobody",
+    ),
+    "throughput_by_size": (
+        partial(charts.throughput_by_size, SIZES, 2),
+        "queries a second, 16 connections instead of 2, real: "
+        "sleeping more than 3 times, computing gains less",
+    ),
+    "wait_by_utilisation": (
+        partial(charts.wait_by_utilisation, BUSY, ERLANG),
+        "mean wait by utilisation, real: more than 3 times longer at 0.93 than at 0.61",
+    ),
+    "where_time_goes": (
+        partial(charts.where_time_goes, HOT),
+        "one row, 8 times the connections, real: "
+        "fewer than 2 times the pages, the wait moves from the pool to the lock",
+    ),
+    "silent_server": (
+        partial(charts.silent_server, SILENT),
+        "a silent server, promised 1 s, real: "
+        "Fair still waiting after 2.5 s, LetsGo back within 2 s",
+    ),
 }  # fmt: skip
 PLAIN: dict[str, tuple[Callable[..., Chart], str]] = {
+    "wait_by_size": (
+        partial(charts.wait_by_size, BY_SIZE, 6, 8),
+        "mean wait, load 6, 8 connections, simulated: 0.18 times the work",
+    ),
     "popularity": (
         partial(charts.popularity, VISITS),
         "share of visits by pages, simulated: "
@@ -488,6 +575,15 @@ AXES = {
     "whose_page": ("request, made by the user of that number", "whose page it got (user)"),
     "flight": ("time (milliseconds)", "visitor 1 visitor 6 load 1 load 2"),
     "race": ("step, in order of time", "loader writer reader"),
+    "connecting": ("time (milliseconds)", "connection for each query from the pool"),
+    "connections_over_time": ("time (milliseconds)", "connections"),
+    "borrowings": ("time (milliseconds)", "connections"),
+    "waits": ("wait for a connection (milliseconds)", "share"),
+    "throughput_by_size": ("connections in the pool (log scale)", "queries per second"),
+    "wait_by_utilisation": ("utilisation: share of the time", "mean wait"),
+    "wait_by_size": ("connections in the pool", "mean wait"),
+    "where_time_goes": ("connections in the pool", "time of a page (ms)"),
+    "silent_server": ("time (seconds)", "Fair LetsGo"),
     "guesses": ("guess ÷ result (log scale)", "hit rate at 1 s age when gone"),
 }
 
@@ -533,6 +629,15 @@ def test_titles_state_the_finding():
         "popularity": "1 % of the pages get 52 % of the visits",
         "race": "Step 4 comes too late: the loader stores the old page",
         "guesses": "7 of 8 guesses to scale were more than 3 times off",
+        "connecting": "Connecting each time takes 21 times as long",
+        "connections_over_time": "max_size is 5, and NaivePool opens 30 connections, OpensOnce 5",
+        "borrowings": "9 pages, 9 finish; 10 pages, 0 finish",
+        "waits": "One caller in a hundred waits longer than 100 ms (InTime), 49 ms (Fair)",
+        "throughput_by_size": "16 connections instead of 2: sleeping × 7.8, computing × 1",
+        "wait_by_utilisation": "From 0.61 to 0.93 busy, the wait grows 18 times",
+        "wait_by_size": "8 connections for a load of 6: a mean wait of 0.18",
+        "where_time_goes": "8 times the connections, as many pages",
+        "silent_server": "Promised 1 s, still waiting after 2.5 s",
     }
 
 
@@ -573,6 +678,24 @@ def test_titles_state_the_finding():
         (partial(charts.guesses, []), "No guess has a result yet"),
         (partial(charts.guesses, ANSWERS[8:9]), "No guess was more than 3 times off"),
         (partial(charts.popularity, [1]), "100 % of the pages get 100 % of the visits"),
+        (partial(charts.connections_over_time, {"ours": OPENINGS["OpensOnce"]}, 5),
+         "max_size is 5, and ours keeps to it"),
+        (partial(charts.waits, {"ours": QUEUES["Fair"]}),
+         "One caller in a hundred waits longer than 49 ms"),
+        (partial(charts.wait_by_size, BY_SIZE, 6, 4),
+         "4 connections for a load of 6: the queue never ends"),
+        (partial(charts.wait_by_size, {8: 1.0, 9: 0.5}, 2, 9),
+         "9 connections for a load of 2: a mean wait of 0.5"),
+        (partial(charts.where_time_goes, {4: HotRow(0.1, 0.01, 0.005, 100),
+                                          8: HotRow(0.05, 0.01, 0.005, 200)}),
+         "2 times the connections, 2 times the pages"),
+        (partial(charts.silent_server, {"ours": SILENT["LetsGo"]}),
+         "Promised 1 s, back after 1.3 s"),
+        (partial(charts.throughput_by_size, SIZES, 64, compare=(1, 2)),
+         "2 connections instead of 1: sleeping × 2, computing × 1.7"),
+        (partial(charts.wait_by_utilisation,
+                 {0.5: BUSY[0.61], 0.9: Arrivals(1.2, 300, 0.2, 0.01, 9)}, ERLANG),
+         "From 0.5 to 0.9 busy, the wait grows 100 times"),
     ],
 )  # fmt: skip
 def test_titles_claim_nothing_that_does_not_hold(chart, expected):
@@ -624,6 +747,17 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: charts.outcomes_over_time({"a": {"hit": [1], "miss": []}}, (0, 1)), "miss.*a.*empty"),
     (lambda: charts.outcomes_over_time({"a": {"hit": [1], "miss": [1, 2]}}, (0, 1)), "'a'.*secon"),
     (lambda: charts.outcomes_over_time({"a": {"hit": [1]}}, (5, 5)), "after 5 s, not at 5 s"),
+    (lambda: charts.connecting(0.01, 0), r"seconds\[1\].*not 0"),
+    (lambda: charts.connections_over_time({}, 5), "runs is empty"),
+    (lambda: charts.borrowings([]), "runs is empty"),
+    (lambda: charts.waits({}), "queues is empty"),
+    (lambda: charts.waits({"ours": Queue([])}), "waits of ours is empty"),
+    (lambda: charts.throughput_by_size({}, 2), "runs is empty"),
+    (lambda: charts.throughput_by_size(SIZES, 2, compare=(2, 32)), "must have the sizes 2 and 32"),
+    (lambda: charts.wait_by_utilisation({0.9: BUSY[0.93]}, ERLANG), "two measured"),
+    (lambda: charts.wait_by_size(BY_SIZE, 6, 40), "size must be one of those in waits, not 40"),
+    (lambda: charts.where_time_goes({4: HOT[4]}), "two sizes or more"),
+    (lambda: charts.silent_server({"ours": Silence([], 1, 2)}), "every run a caller"),
 ]
 
 

@@ -98,14 +98,16 @@ def test_everything_installed_for_the_course_is_pinned() -> None:
 
 
 def test_importing_the_library_is_quick() -> None:
-    """It brings in what AsyncCache needs: no client of Redis before a RedisCache, and no lab."""
+    """It brings in what AsyncCache needs: no client of a server before it is used, and no lab."""
     code = """
 import sys
 import cachepool_lib
-heavy = {"redis", "msgpack", "cachepool_lib.lab"}
+heavy = {"redis", "msgpack", "asyncpg", "cachepool_lib.lab"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 cachepool_lib.RedisCache, cachepool_lib.MsgpackSerializer
 assert heavy & set(sys.modules) == {"redis", "msgpack"}
+cachepool_lib.DatabasePool
+assert heavy & set(sys.modules) == {"redis", "msgpack", "asyncpg"}
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 

@@ -23,6 +23,19 @@ from .experiments import (
 )
 from .faults import Proxy
 from .policies import POLICIES, hit_rates
+from .pool_experiments import (
+    COMPUTE,
+    SLEEP,
+    arrivals,
+    first_callers,
+    hot_row,
+    idle_cut,
+    mean_wait,
+    pages_that_borrow_twice,
+    queue_of,
+    silence,
+    throughput,
+)
 from .predictions import Prediction, guesses, predict, result
 from .recorder import nothing_left
 from .servers import Server, cluster, server
@@ -45,7 +58,9 @@ from .simulation import (
 from .traffic import TRACES, Traffic, crowd, trace, traffic, warmed
 
 __all__ = [
+    "COMPUTE",
     "POLICIES",
+    "SLEEP",
     "TRACES",
     "Database",
     "Page",
@@ -58,6 +73,7 @@ __all__ = [
     "Watch",
     "after_a_write",
     "also_broken",
+    "arrivals",
     "charts",
     "check",
     "clock",
@@ -67,17 +83,23 @@ __all__ = [
     "entries_over_time",
     "exam",
     "exercise",
+    "first_callers",
     "guesses",
     "hit_rates",
     "hit_rates_by_ttl",
     "hit_rates_by_workers",
+    "hot_row",
+    "idle_cut",
     "keys_in_redis",
     "lanes",
     "last_one_out",
+    "mean_wait",
     "nothing_left",
     "one_by_one",
     "outage",
+    "pages_that_borrow_twice",
     "predict",
+    "queue_of",
     "record",
     "replay",
     "result",
@@ -85,9 +107,11 @@ __all__ = [
     "server",
     "services",
     "shop",
+    "silence",
     "simulate",
     "slider",
     "theory_hit_rate",
+    "throughput",
     "timed",
     "trace",
     "traffic",

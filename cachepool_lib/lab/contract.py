@@ -13,7 +13,7 @@ import inspect
 import math
 import weakref
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 from .checks import Report, Result, Unmet, judge
 from .simulation import clock, simulate, wall
 
-__all__ = ["PROMISES", "Bench", "also_broken", "check", "exam"]
+__all__ = ["PROMISES", "Bench", "also_broken", "ask_all", "check", "exam"]
 
 Load = Callable[[], Awaitable[Any]]
 
@@ -470,14 +470,16 @@ async def an_old_page_beats_none(bench: Bench) -> str:
     return f"{value!r}, a minute old"
 
 
-Candidate = Callable[..., Any]  # a class of caches, or what makes a decorator
+Candidate = Callable[..., Any]  # a class, or what makes a decorator
 
-# The promises of notebooks 02 and 03 bring redis: imported when they are asked for.
-_ELSEWHERE = {"R": "redis_contract", "D": "decorator_contract"}
+# The promises of later notebooks bring redis or asyncpg: imported when they are asked for.
+_ELSEWHERE = {"R": "redis_contract", "D": "decorator_contract", "P": "pool_contract"}
+_TAKES = {"R": "redis_url", "P": "database_url"}  # the option that tells what a class is
 _ALSO_BROKEN = {
     "A": "A2 A11 A13 A14",
     "R": "R4 R5 R6 R11 R13 R14 R15 R16",
     "D": "D2 D6 D7 D8 D9 D11",
+    "P": "P6 P7 P10 P11 P12 P14 P15 P17",
 }
 
 
@@ -487,8 +489,8 @@ async def check(
     """Ask one candidate or several for the promises in *names*, such as "A9" or "R7 R8".
 
     Where the last of them fails, the report says what was expected, what came, and a hint.
-    A1 to A15 (caches) and D1 to D14 (decorators) run in simulated time, R1 to R16 (caches in Redis)
-    and D12 against the lab's Redis.
+    A1 to A15 (caches) and D1 to D14 (decorators) run in simulated time; R1 to R16 (caches in Redis)
+    and D12 against the lab's Redis, P1 to P17 (pools) against its PostgreSQL.
     *page* makes the value that is cached in A11: a class used through get_or_load gets one that
     nobody can change, any other a dict.
     """
@@ -496,21 +498,48 @@ async def check(
         report: Report = await _elsewhere(names[0]).check(names, *candidates)
         return report
 
-    async def ask(name: str, candidate: Any) -> Result:
+    async def question(function: Promise, candidate: Any) -> str:
+        return simulate(function(Bench(candidate, page)), limit=LIMIT)
+
+    rows = []
+    for name in names.split():
         title, function = PROMISES[name]
-
-        async def question() -> str:
-            return simulate(function(Bench(candidate, page)), limit=LIMIT)
-
-        return await judge(name, title, question())
-
-    rows = [tuple([await ask(name, c) for c in candidates]) for name in names.split()]
+        answers = [await judge(name, title, question(function, c)) for c in candidates]
+        rows.append(tuple(answers))
     return Report(tuple(c.__name__ for c in candidates), rows)
 
 
+async def ask_all(
+    promises: Mapping[str, tuple[str, Any]],
+    names: str,
+    candidates: Sequence[Candidate],
+    question: Callable[[Any, Any], Coroutine[Any, Any, str]],
+    *,
+    first: Collection[str] = (),
+) -> Report:
+    """Ask each candidate for the promises in *names*, all at once: what most of them do is wait.
+
+    *question* puts a promise to a candidate. Those named in *first* measure time and are asked
+    before the others, which would keep the loop busy.
+    """
+    wanted = names.split()
+    titles = {name: promises[name] for name in wanted}  # KeyError before anything is asked
+
+    async def row(name: str) -> tuple[Result, ...]:
+        title, function = titles[name]
+        asked = (judge(name, title, question(function, c)) for c in candidates)
+        return tuple(await asyncio.gather(*asked))
+
+    rows: dict[str, tuple[Result, ...]] = {}
+    timed = [name for name in wanted if name in first]
+    for group in (timed, [name for name in wanted if name not in first]):
+        rows |= zip(group, await asyncio.gather(*map(row, group)), strict=True)
+    return Report(tuple(c.__name__ for c in candidates), [rows[name] for name in wanted])
+
+
 async def exam(*candidates: Candidate) -> Report:
-    """Ask each candidate for every promise of what the first is: a cache, one in Redis (it takes a
-    redis_url), or a decorator.
+    """Ask each candidate for every promise of what the first is: a cache, one in Redis, a
+    decorator, or a pool.
     """
     kind = _kind(candidates[0])
     promises = _elsewhere(kind).PROMISES if kind in _ELSEWHERE else PROMISES
@@ -528,7 +557,8 @@ def _kind(candidate: Candidate) -> str:
         return "D"
     if any("__call__" in vars(parent) for parent in candidate.__mro__):
         return "D"  # its instances are called with a function
-    return "R" if "redis_url" in constructor_options(candidate) else "A"
+    options = constructor_options(candidate)
+    return next((letter for letter, option in _TAKES.items() if option in options), "A")
 
 
 def _elsewhere(kind: str) -> Any:

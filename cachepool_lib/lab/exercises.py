@@ -23,7 +23,8 @@ __all__ = ["EXERCISES", "exercise"]
 
 Check = Callable[[Any], Coroutine[Any, Any, str]]
 EXERCISES: dict[str, tuple[str, Check]] = {}
-_ELSEWHERE = {"02": "redis_exercises", "03": "decorator_exercises"}  # they bring redis
+# Their modules bring redis or asyncpg: imported when they are asked for.
+_ELSEWHERE = {"02": "redis_exercises", "03": "decorator_exercises", "04": "pool_exercises"}
 
 
 def _exercise(name: str, title: str) -> Callable[[Check], Check]:
@@ -37,7 +38,9 @@ def _exercise(name: str, title: str) -> Callable[[Check], Check]:
 async def exercise(name: str, answer: Any) -> Result:
     """Look at the *answer* to the exercise called *name*, such as "01-1"."""
     module = _ELSEWHERE.get(name[:2])
-    known = import_module(f"{__package__}.{module}").EXERCISES if module else EXERCISES
+    known: dict[str, tuple[str, Check]] = EXERCISES
+    if module:
+        known = import_module(f"{__package__}.{module}").EXERCISES
     title, function = known[name]
 
     async def silently() -> str:

@@ -5,7 +5,6 @@ import contextlib
 import inspect
 import math
 import secrets
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ from redis.exceptions import RedisError
 
 from .contract import Bench
 from .faults import Proxy
+from .live import Live
 from .services import services
 from .shop import Shop
 from .simulation import Database, PageFunction, Replay, Watch, clock
@@ -59,9 +59,10 @@ async def live(
         try:
             while pending := [task for task in work if not task.done()]:
                 await asyncio.wait(pending, timeout=FRAME_SECONDS)
-                screen.show(watch.replay, clock() - start)
+                if screen.live.seen:
+                    screen.live.show(screen.svg(watch.replay, clock() - start))
         finally:
-            screen.close()
+            screen.live.close()
     return watch.replay
 
 
@@ -96,27 +97,12 @@ async def outage(
 
 class _Screen:
     """The moving picture: drawn as SVG in well under a millisecond, for drawing it must not delay
-    the pages that it shows. It vanishes at the end, when a chart takes its place."""
+    the pages that it shows."""
 
     width, height, bottom, left = 760, 190, 165, 60
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        ipython = sys.modules.get("IPython")
-        shell = ipython.get_ipython() if ipython else None
-        self.handle: Any = None
-        if getattr(shell, "kernel", None):
-            from IPython.display import display
-
-            self.handle = display({}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
-
-    def show(self, run: Replay, now: float) -> None:
-        if self.handle is not None:
-            self.handle.update({"text/html": self.svg(run, now)}, raw=True)
-
-    def close(self) -> None:
-        if self.handle is not None:
-            self.handle.update({}, raw=True)
+        self.seconds, self.live = seconds, Live()
 
     def svg(self, run: Replay, now: float) -> str:
         """Dots for pages, crosses for failures, and how long the visitor who waits longest has."""

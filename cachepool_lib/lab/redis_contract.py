@@ -18,8 +18,8 @@ from typing import Any
 
 import redis.asyncio
 
-from .checks import Report, Result, Unmet, judge
-from .contract import Bench
+from .checks import Report, Unmet
+from .contract import Bench, ask_all
 from .faults import Proxy
 from .processes import crowds, two_loops
 from .services import services
@@ -104,32 +104,18 @@ def _quietly() -> Iterator[None]:
 
 
 async def check(names: str, *candidates: type) -> Report:
-    """Ask each class for the promises in *names*, several at once: what most of them do is wait."""
+    """Ask each class for the promises in *names*, against the lab's Redis."""
     url, seats = (await services()).redis_url, asyncio.Semaphore(2)
 
-    async def ask(name: str, candidate: type) -> Result:
-        title, function = PROMISES[name]
+    async def question(function: Promise, candidate: type) -> str:
+        bench = RedisBench(candidate, url, seats)
+        try:
+            return await function(bench)
+        finally:
+            await bench.close()
 
-        async def question() -> str:
-            bench = RedisBench(candidate, url, seats)
-            try:
-                return await function(bench)
-            finally:
-                await bench.close()
-
-        return await judge(name, title, question())
-
-    async def row(name: str) -> tuple[Result, ...]:
-        return tuple(await asyncio.gather(*(ask(name, candidate) for candidate in candidates)))
-
-    wanted = names.split()
-    answers: dict[str, tuple[Result, ...]] = {}
     with _quietly():
-        # Those that measure time come first: the others would keep the loop busy.
-        for group in (TIMED & set(wanted), set(wanted) - TIMED):
-            rows = await asyncio.gather(*(row(name) for name in group))
-            answers |= zip(group, rows, strict=True)
-    return Report(tuple(c.__name__ for c in candidates), [answers[name] for name in wanted])
+        return await ask_all(PROMISES, names, candidates, question, first=TIMED)
 
 
 class Source:

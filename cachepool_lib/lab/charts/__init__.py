@@ -8,6 +8,17 @@ can't be drawn raises a ValueError or TypeError that names the value.
 from ._canvas import Chart, Guess, Source
 from .comparisons import Answer, bar_of_life, before_after, guesses, latencies, trips
 from .lanes import Event, Lane, Step, flight, race, swimlane
+from .pools import (
+    borrowings,
+    connecting,
+    connections_over_time,
+    silent_server,
+    throughput_by_size,
+    wait_by_size,
+    wait_by_utilisation,
+    waits,
+    where_time_goes,
+)
 from .rates import hit_rate_by_capacity, hit_rate_by_ttl, hit_rate_by_workers, popularity
 from .series import (
     Run,
@@ -32,6 +43,9 @@ __all__ = [
     "alive_over_requests",
     "bar_of_life",
     "before_after",
+    "borrowings",
+    "connecting",
+    "connections_over_time",
     "entries_over_time",
     "flight",
     "guesses",
@@ -45,7 +59,13 @@ __all__ = [
     "pages_through_fault",
     "popularity",
     "race",
+    "silent_server",
     "swimlane",
+    "throughput_by_size",
     "trips",
+    "wait_by_size",
+    "wait_by_utilisation",
+    "waits",
+    "where_time_goes",
     "whose_page",
 ]

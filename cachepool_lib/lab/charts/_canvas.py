@@ -127,7 +127,7 @@ def canvas(
         size -= 0.5
         head.set_fontsize(size)
     figure.text(0.012, 1 - 31 * pixel, f"{source}: {what}", va="top", color=QUIET)
-    grid = figure.subplots(rows, columns, sharex=rows > 1, sharey=columns > 1, squeeze=False)
+    grid = figure.subplots(rows, columns, sharex="col", sharey="row", squeeze=False)
     return figure, list(grid.flat)
 
 

@@ -1,0 +1,180 @@
+"""Pools of connections under the lab's eye: what they open is counted, and closed in the end."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import secrets
+import select
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, TypeVar
+
+import asyncpg
+
+from .contract import Bench
+
+__all__ = ["PATIENCE", "PoolBench", "borrowed", "settled", "watching"]
+
+T = TypeVar("T")
+
+PATIENCE = 1.5  # seconds, after which a caller counts as forgotten
+
+_opened: ContextVar[list[Any]] = ContextVar("opened")
+
+
+@contextlib.contextmanager
+def watching() -> Iterator[None]:
+    """Note every pool of asyncpg that is made meanwhile: a naive class forgets some.
+
+    What those that were broken on purpose still have to complain about is not shown.
+    """
+    make, loop = asyncpg.create_pool, asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    loggers = [logging.getLogger(name) for name in ("cachepool_lib", "asyncpg.pool")]
+    were = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
+
+    @wraps(make)
+    def create_pool(*args: Any, **options: Any) -> Any:
+        pool = make(*args, **options)
+        with contextlib.suppress(LookupError):
+            _opened.get().append(pool)
+        return pool
+
+    def quietly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        expected = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+        inside = isinstance(context.get("protocol"), asyncpg.protocol.Protocol)
+        if not inside and not isinstance(context.get("exception"), expected):
+            (before or asyncio.BaseEventLoop.default_exception_handler)(loop, context)  # type: ignore[arg-type]
+
+    asyncpg.create_pool = create_pool
+    loop.set_exception_handler(quietly)
+    try:
+        yield
+    finally:
+        asyncpg.create_pool = make
+        gc.collect()  # futures complain when they are collected
+        loop.set_exception_handler(before)
+        for logger, was in zip(loggers, were, strict=True):
+            logger.disabled = was
+
+
+class PoolBench(Bench):
+    """Builds pools of one class on the database at *url*, and counts their connections.
+
+    For use in `async with`; closes what it built, and terminates what that left open.
+    """
+
+    def __init__(self, candidate: type, url: str) -> None:
+        super().__init__(candidate)
+        self.name = f"check-{secrets.token_hex(8)}"
+        self.plain = url
+        self.url = f"{url}{'&' if '?' in url else '?'}application_name={self.name}"
+        # As in A11: the naive code caches rows as they come, better code what it makes of them.
+        self.row: Callable[[Any], Any] = dict if hasattr(candidate, "fetchrow") else lambda row: row
+        self._built: list[Any] = []
+
+    async def __aenter__(self) -> "PoolBench":
+        self.admin: Any = await asyncpg.connect(self.plain)
+        self.opened: list[Any] = []  # pools of asyncpg
+        _opened.set(self.opened)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for pool in self._built:
+            await settled(pool.close(), 5)
+        for pool in self.opened:
+            with contextlib.suppress(asyncpg.InterfaceError):
+                pool.terminate()
+        self._built.clear()
+        await self.count(0)
+        await self.admin.close()
+
+    def new(self, **options: Any) -> Any:
+        usual = {"database_url": self.url, "min_size": 1, "max_size": 2}
+        pool = self.candidate(**self.known(**{**usual, **options}))
+        self._built.append(pool)
+        return pool
+
+    async def count(self, wanted: int) -> int:
+        """How many connections the server has: at once if as many as wanted, else when the number
+        has stopped changing."""
+        last, since = -1, 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            number = await self.count_now()
+            if number != last:
+                last, since = number, loop.time()
+            if number == wanted or loop.time() > since + 0.5:
+                return number
+            await asyncio.sleep(0.02)
+
+    async def count_now(self) -> int:
+        """How many connections the server has at this moment."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1"
+        number: int = await self.admin.fetchval(query, self.name)
+        return number
+
+    def kill_idle(self) -> int:
+        """Let the server end all connections, and do not let the event loop notice.
+
+        Returns how many when the end has arrived here.
+        """
+        ended: list[int] = []
+
+        async def kill() -> None:
+            connection = await asyncpg.connect(self.plain)
+            query = (
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1"
+            )
+            ended.append(len(await connection.fetch(query, self.name)))
+            await connection.close()
+
+        thread = threading.Thread(target=lambda: asyncio.run(kill()))
+        thread.start()
+        thread.join()
+        for pool in self.opened:
+            for holder in pool._holders:
+                if holder.is_connected():
+                    select.select([holder._con._transport.get_extra_info("socket")], [], [], 5)
+        return ended[0]
+
+
+async def settled(call: Awaitable[T], seconds: float = PATIENCE) -> "asyncio.Future[T] | None":
+    """What came of a call: a future that is done, or None if it was not done in time."""
+    task = asyncio.ensure_future(call)
+    await asyncio.wait([task], timeout=seconds)
+    in_time = task.done()
+    if not in_time:
+        task.cancel()
+        await asyncio.wait([task], timeout=seconds)
+    if task.done() and not task.cancelled():
+        task.exception()  # now it counts as seen
+    return task if in_time else None
+
+
+@contextlib.asynccontextmanager
+async def borrowed(pool: Any, number: int) -> AsyncIterator[Callable[[], None]]:
+    """Hold so many connections of *pool*, each in a task of its own; yields what frees them."""
+    free, held = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def hold() -> None:
+        async with pool.acquire():
+            held.release()
+            await free.wait()
+
+    tasks = [asyncio.create_task(hold()) for _ in range(number)]
+    try:
+        for _ in tasks:
+            await held.acquire()
+        yield free.set
+    finally:
+        free.set()
+        await asyncio.wait(tasks, timeout=PATIENCE)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)  # the pool may have been closed
