@@ -17,6 +17,6 @@ def test_benchmarks_run() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    tables = "floor", "get, a hit", "On Redis", "Hit ratio", "Simulated requests a second"
+    tables = "floor", "get, a hit", "On Redis", "PostgreSQL", "Hit ratio", "Simulated requests"
     for words in *tables, "It runs.":
         assert words in done.stdout
