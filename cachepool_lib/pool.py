@@ -93,8 +93,7 @@ class _Lease:
         self.connection: Any = None  # as the borrower sees it: of no use once it is given back
         self.ended = False  # by close
 
-    def begin(self, pool: Any, connection: Any, line: _Line) -> None:
-        self.pool = pool  # asyncpg's
+    def begin(self, connection: Any, line: _Line) -> None:
         self.connection = connection
         self.raw = connection._con  # asyncpg's connection itself
         self.protocol = self.raw._protocol  # it knows how to call a statement off, also when gone
@@ -209,6 +208,7 @@ class DatabasePool:
         Not needed: the first caller opens the pool. Raises DatabaseUnavailable if the server
         refuses, PoolTimeout if it takes longer than acquire_timeout.
         """
+        self._check_loop()
         if self._flights.under_way("close"):
             await self.close(math.inf)
         self._closed = False
@@ -406,8 +406,7 @@ class DatabasePool:
         if not line.free and len(line.waiters) >= most and not self._closed:
             self._refused += 1
             raise PoolFull(f"{most} callers wait already (max_waiting)")
-        connection = await self._in_time(lease.patience, wait)
-        lease.begin(self._pool, connection, line)
+        lease.begin(await self._in_time(lease.patience, wait), line)
         self._leases[lease] = None
         self._acquired += 1
         self._waits.append(lease.since - asked)
@@ -426,13 +425,14 @@ class DatabasePool:
 
     async def _hand_out(self) -> Any:
         """A connection that is alive, opened if need be."""
+        pool = self._pool
         try:
             for _ in range(self._max_size):
-                connection = await self._pool.acquire()
+                connection = await pool.acquire()
                 if not _has_news(connection._con):
                     return connection
                 connection._con.terminate()
-            return await self._pool.acquire()  # all were dead: this one has just been opened
+            return await pool.acquire()  # all were dead: this one has just been opened
         except _NOT_OPENED as error:
             if self._closed:
                 raise PoolClosed("the pool was closed while this caller waited") from None
@@ -478,7 +478,7 @@ class DatabasePool:
                 backend_pid=protocol.backend_pid,
                 backend_secret=protocol.backend_secret,
             )
-            self._lost.remove(lease)
+            self._lost.remove(lease)  # else it is tried again before the next connection
 
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GIVE_BACK_SECONDS):
