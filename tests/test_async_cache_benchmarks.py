@@ -18,11 +18,7 @@ def test_benchmarks_run() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     tables = (
-        "floor",
-        "get, a hit",
-        "A decorated function",
-        "On Redis",
-        "Hit ratio",
+        *("floor", "get, a hit", "A decorated function", "On Redis", "PostgreSQL", "Hit ratio"),
         "Simulated requests a second",
     )
     for words in *tables, "It runs.":

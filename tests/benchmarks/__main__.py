@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks`: a minute of figures. `--quick` only shows that it runs."""
+"""`python -m tests.benchmarks`: minutes of figures. `--quick` only shows that it runs."""
 
 import argparse
 import asyncio
@@ -9,10 +9,14 @@ from cachepool_lib import AsyncCache
 from cachepool_lib.lab.policies import lru
 from cachepool_lib.lab.traffic import TRACES, trace
 
-from . import decorator_speed, redis_speed, speed
+from . import decorator_speed, pool_speed, redis_speed, speed
 from .reference import s3fifo
 from .simulation_speed import requests_per_second
 
+PEERS = (
+    *("aiocache", "async-lru", "asyncpg", "cachebox", "cachetools", "cachetools-async", "cashews"),
+    *("psycopg-pool", "redis", "sqlalchemy", "theine"),
+)
 ROOM = 1_000
 SIMULATED = {"replay": 10_000, "twin": 300_000}  # requests a second, at least
 
@@ -55,27 +59,17 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="too few calls to mean anything")
     quick = parser.parse_args().quick
     rounds = 2 if quick else 15
-    peers = ", ".join(
-        f"{name} {version(name)}"
-        for name in (
-            "aiocache",
-            "async-lru",
-            "cachebox",
-            "cachetools",
-            "cachetools-async",
-            "cashews",
-            "redis",
-            "theine",
-        )
-    )
+    peers = ", ".join(f"{name} {version(name)}" for name in PEERS)
     print(f"Python {platform.python_version()}, {peers}; median of {rounds} interleaved rounds\n")
     asyncio.run(speed.measure(rounds, share=0.01 if quick else 1))
     asyncio.run(decorator_speed.measure(rounds, share=0.01 if quick else 1))
     asyncio.run(redis_speed.measure(rounds))
+    asyncio.run(pool_speed.measure(rounds, share=0.05 if quick else 1))
     met = [
         speed.report(),
         decorator_speed.report(),
         redis_speed.report(),
+        pool_speed.report(),
         hit_ratios(5_000 if quick else 200_000),
         simulation(10 if quick else 600),
     ]
