@@ -20,8 +20,9 @@ def key_name(key: Hashable) -> str:
     Raises TypeError for a key without a canonical form, ValueError for one that is not even equal
     to itself (NaN).
     """
+    encoded = _encode(key)
     plain = isinstance(key, str) and key and not key.startswith("!")
-    name = str.__str__(key) if plain else "!" + _encode(key)
+    name = str.__str__(key) if plain else "!" + encoded
     # Braces are where Redis Cluster looks for the part of a name that decides the slot.
     return name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
 
@@ -38,6 +39,12 @@ def group_prefix(group: Hashable) -> str:
 
 def _encode(part: object) -> str:
     """*part* of a key in a form that says where it ends: lengths first, then contents."""
+    for base in (str, bytes, int, float, tuple, frozenset):
+        if isinstance(part, base) and type(part).__eq__ is not base.__eq__:
+            raise TypeError(
+                f"{type(part).__name__} can't be (in) a key: it has an equality of its own, which "
+                "its contents don't tell; say with key= how to make one"
+            )
     match part:
         case None:
             return "n"

@@ -43,6 +43,12 @@ class Load:
         self.seconds = 0.0  # how long the load took
         self.retry_at = -math.inf  # not before this may a stale or early entry be loaded anew
 
+    def again(self) -> "Load":
+        """Another load on the same terms."""
+        return Load(
+            self.stale_while_revalidate, self.stale_if_error, self.early_refresh, self.retry_after
+        )
+
 
 class Entry:
     """One value. Fresh before `expires_at`, kept for its stale windows until `kept_until`."""

@@ -5,7 +5,6 @@ import inspect
 import types
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
-from contextvars import ContextVar
 from dataclasses import dataclass
 from types import EllipsisType
 from typing import (
@@ -21,7 +20,9 @@ from typing import (
 )
 
 from cachepool_lib._arguments import Seconds, number, seconds
+from cachepool_lib._circles import Run, inside
 from cachepool_lib._stats import CacheStats
+from cachepool_lib._store import Load
 from cachepool_lib.memory import AsyncCache
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class Decorator:
     cache: "AsyncCache | RedisCache"
     key: Callable[..., Hashable] | None
     name: str | None
-    options: dict[str, Any]
+    ttl: float | None
+    windows: dict[str, Any]  # as get_or_load takes them
 
     # The function of a classmethod takes a class: checkers know no better what @classmethod makes
     # of a CachedFunction, so to them it stays a function.
@@ -60,7 +62,7 @@ class Decorator:
 
     def __call__(self, function: Callable[..., Awaitable[Any]]) -> Any:
         _require_async(function)
-        calls = _Calls(function, self.cache, self.key, self.name, self.options)
+        calls = _Calls(function, self)
         cached: CachedFunction[..., Any] = CachedFunction(calls.call)
         functools.update_wrapper(cached, function)
         cached._calls = calls
@@ -122,8 +124,8 @@ def async_cache(
     if cache is None:
         lifetime = 300 if ttl is None else ttl
         cache = AsyncCache(lifetime, maxsize=1024 if maxsize is ... else maxsize)
-    options = {
-        "ttl": None if ttl is None else seconds("ttl", ttl),
+    ttl = None if ttl is None else seconds("ttl", ttl)
+    windows: dict[str, Any] = {
         "stale_while_revalidate": seconds("stale_while_revalidate", stale_while_revalidate),
         "stale_if_error": seconds("stale_if_error", stale_if_error),
         "retry_after": seconds("retry_after", retry_after),
@@ -131,9 +133,8 @@ def async_cache(
     if number("early_refresh", early_refresh):
         if not isinstance(cache, AsyncCache):
             raise TypeError(f"early_refresh is for memory only, not for {type(cache).__name__}")
-        options["early_refresh"] = early_refresh
-
-    return Decorator(cache, key, name, options)
+        windows["early_refresh"] = early_refresh
+    return Decorator(cache, key, name, ttl, windows)
 
 
 class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
@@ -162,9 +163,12 @@ class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
         """What `cache` did so far; if other functions share it, for all of them together."""
         return self._calls.cache.stats()
 
-    async def cache_clear(self) -> None:
-        """Forget all results of this function, of all instances if it is a method."""
-        await self._calls.cache._clear_group(self._calls.group)
+    async def cache_clear(self) -> bool:
+        """Forget all results of this function, of all instances if it is a method.
+
+        A call that is under way is not kept. False if Redis did not confirm.
+        """
+        return await self._calls.cache._clear_group(self._calls.group)
 
     async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Forget the result of the call with these arguments. True if there was one.
@@ -181,7 +185,9 @@ class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
         """
         args = cast(Any, self.args + args)
         calls = self._calls
-        return cast(R, await calls.load(calls.key(args, kwargs), args, kwargs, reload=True))
+        terms = calls.terms
+        ask = functools.partial(calls.cache._reload, ttl=terms.ttl, **terms.windows)
+        return cast(R, await calls.load(calls.key(args, kwargs), args, kwargs, ask))
 
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...
@@ -222,38 +228,35 @@ class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
 class _Calls:
     """How the calls of one function are told apart, answered and loaded."""
 
-    def __init__(
-        self,
-        function: Callable[..., Awaitable[Any]],
-        cache: "AsyncCache | RedisCache",
-        key: Callable[..., Hashable] | None,
-        name: str | None,
-        options: dict[str, Any],
-    ) -> None:
+    def __init__(self, function: Callable[..., Awaitable[Any]], terms: Decorator) -> None:
         self.function = function
-        self.cache = cache
+        self.cache = cache = terms.cache
+        self.terms = terms
         self.title = getattr(function, "__qualname__", None) or type(function).__name__
-        self.options = options
-        self.make_key = key
-        self.group: Hashable = self  # the first part of each key
         self.shared = not isinstance(cache, AsyncCache)
+        self.group: Hashable = self  # the first part of each key
         if self.shared:
             hint = "say with name= what it is called there"
-            self.group = _stable_name(function, hint) if name is None else name
+            self.group = terms.name or _stable_name(function, hint)
         # What `functools.wraps` says of parameters is believed of our own alone: another decorator
         # may take other ones.
         innermost = function.__wrapped__ if isinstance(function, CachedFunction) else function
         signature = inspect.signature(innermost, follow_wrapped=False)
         self.bind, self.names = _binder(signature, self.title)
-        self.at_hand: Callable[[Hashable, float], Any] = lambda key, now: None
-        self.clock: Callable[[], float] = float
-        self.ask: Callable[..., Coroutine[Any, Any, Any]] = cache.get_or_load
-        if isinstance(cache, AsyncCache) and "early_refresh" not in options:
-            self.at_hand, self.clock, self.ask = cache._store.lookup, cache._clock, cache._load
         by_place = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
         kinds = [parameter.kind for parameter in signature.parameters.values()]
-        self.takes_one = key is None and len(kinds) == 1 and kinds[0] in by_place
+        self.takes_one = terms.key is None and len(kinds) == 1 and kinds[0] in by_place
         self.owners: dict[int, _Owner] | None = None
+        # In memory a hit is found at once, without a coroutine; elsewhere nothing is.
+        self.at_hand: Callable[[Hashable, float], Any] = lambda key, now: None
+        self.clock: Callable[[], float] = lambda: 0.0
+        self.ask = functools.partial(cache.get_or_load, ttl=terms.ttl, **terms.windows)
+        early = "early_refresh" in terms.windows
+        if not early and type(cache).get_or_load is AsyncCache.get_or_load:
+            assert isinstance(cache, AsyncCache)
+            self.at_hand, self.clock = cache._store.lookup, cache._clock
+            load = Load(**terms.windows)
+            self.ask = functools.partial(cache._stale_or_load, ttl=terms.ttl, load=load)
         self.call = self.caller()
 
     def __repr__(self) -> str:
@@ -268,31 +271,30 @@ class _Calls:
 
     def caller(self) -> Callable[..., Coroutine[Any, Any, Any]]:
         """The function that answers calls: a closure, since each attribute of self takes time."""
-        group, at_hand, clock, key_of, load = (
-            self.group, self.at_hand, self.clock, self.key, self.load,
-        )  # fmt: skip
-        # One argument of a plain type is a key as it is. This is what key_of does, only sooner.
+        group, at_hand, clock = self.group, self.at_hand, self.clock
+        # One argument of a plain type is a key as it is. This is what self.key does, only sooner.
         plain = PLAIN if self.takes_one else frozenset()
 
         async def call(first: Any = MISSING, /, *args: Any, **kwargs: Any) -> Any:
             if type(first) in plain and not args and not kwargs:
                 key: Hashable = group, first
             else:
-                key = key_of(() if first is MISSING else (first, *args), kwargs)
+                key = self.key(() if first is MISSING else (first, *args), kwargs)
             entry = at_hand(key, clock())
             if entry is not None:
                 return entry.value
-            return await load(key, () if first is MISSING else (first, *args), kwargs)
+            args = () if first is MISSING else (first, *args)
+            return await self.load(key, args, kwargs, self.ask)
 
         return call
 
     def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
         """The key of a call. Raises TypeError for an argument that can't be part of one."""
-        if self.make_key is not None:
-            return self.group, self.typed(self.make_key(*args, **kwargs), "what key= returns")
+        if self.terms.key is not None:
+            return self.group, self.typed(self.terms.key(*args, **kwargs), "what key= returns")
         group: tuple[Hashable, ...] = (self.group,)
         if self.owners is not None:
-            first = self.names[0]
+            first = self.names[0] if self.names else ""
             if args:
                 group, args = (self.group, self.owner(args[0])), (None, *args[1:])
             elif first in kwargs:
@@ -305,28 +307,20 @@ class _Calls:
             values = map(self.typed, values, self.names)
         return *group, *values
 
-    def load(
-        self,
-        key: Hashable,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        *,
-        reload: bool = False,
-    ) -> Coroutine[Any, Any, Any]:
+    def load(self, key: Hashable, args: Any, kwargs: Any, ask: Any) -> Coroutine[Any, Any, Any]:
+        """Have the function run, or wait for a run of it, by way of *ask*."""
         node = self.cache, key
 
         async def loader() -> Any:
-            load = _Load(node, self.title)
-            _inside.set(load)
+            run = Run(node, self.title)
             try:
                 return await self.function(*args, **kwargs)
             finally:
-                load.end()
+                run.end()
 
-        ask = self.cache._reload if reload else self.ask
-        answer = ask(key, loader, **self.options)
-        inside = _inside.get()
-        return answer if inside is None or inside.ended else inside.wait(node, answer)
+        answer: Coroutine[Any, Any, Any] = ask(key, loader)
+        outer = inside.get()
+        return answer if outer is None or outer.ended else outer.wait(node, answer)
 
     def typed(self, value: Any, name: str) -> Hashable:
         """*value* with its type, so that what is equal and of another type differs."""
@@ -377,50 +371,6 @@ class _Owner(weakref.ref[Any]):
     __hash__ = object.__hash__
 
 
-class _Load:
-    """A run of a cached function, and what it waits for."""
-
-    def __init__(self, node: Hashable, title: str) -> None:
-        self.node = node
-        self.title = title
-        self.waits_for: list[Hashable] = []
-        self.ended = False
-        _running[node] = self
-
-    def end(self) -> None:
-        self.ended = True
-        if _running.get(self.node) is self:
-            del _running[self.node]
-
-    async def wait(self, node: Hashable, answer: Coroutine[Any, Any, Any]) -> Any:
-        """Await *answer*. Raises RuntimeError if that waits, perhaps through others, for us."""
-        if circle := self._circle(node):
-            answer.close()
-            raise RuntimeError(f"this call would wait for itself: {' -> '.join(circle)}")
-        self.waits_for.append(node)
-        try:
-            return await answer
-        finally:
-            self.waits_for.remove(node)
-
-    def _circle(self, node: Hashable) -> list[str]:
-        """The way from this load to *node* and on to this load, if there is one."""
-        todo, seen = [(node, [self.title])], set()
-        while todo:
-            node, way = todo.pop()
-            if node == self.node:
-                return [*way, self.title]
-            load = _running.get(node)
-            if load is not None and node not in seen:
-                seen.add(node)
-                todo += [(following, [*way, load.title]) for following in load.waits_for]
-        return []
-
-
-_running: dict[Hashable, _Load] = {}
-_inside: ContextVar[_Load | None] = ContextVar("cachepool_lib.inside", default=None)
-
-
 def _binder(signature: inspect.Signature, title: str) -> tuple[Callable[..., Any], list[str]]:
     """A function of this signature that returns what its parameters are bound to; their names.
 
@@ -458,9 +408,7 @@ def _stable_name(thing: Any, hint: str) -> str:
 
 def _require_async(function: Any) -> None:
     """Raise TypeError unless *function* is an async function."""
-    if inspect.iscoroutinefunction(function):
-        return
-    if inspect.iscoroutinefunction(type(function).__call__):
+    if any(map(inspect.iscoroutinefunction, (function, type(function).__call__))):
         return
     title = getattr(function, "__qualname__", type(function).__name__)
     if isinstance(function, (classmethod, staticmethod)):

@@ -3,7 +3,7 @@
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -150,7 +150,7 @@ class AsyncCache:
                 seconds("retry_after", retry_after),
             )
             if entry is None:
-                return cast(T, await self._stale_or_load(key, loader, ttl, load, now))
+                return cast(T, await self._stale_or_load(key, loader, ttl, load))
             self._refresh(key, loader, ttl, load)
         value: T = entry.value
         return value
@@ -190,16 +190,11 @@ class AsyncCache:
     ) -> None:
         await self.close()
 
-    async def _clear_group(self, group: Hashable) -> None:
+    async def _clear_group(self, group: Hashable) -> bool:
         """`delete` all keys in *group*."""
         self._store.remove_group(group, self._clock())
         self._flights.detach_group(group)
-
-    def _load(
-        self, key: Hashable, loader: Callable[[], Awaitable[Any]], ttl: float | None, **terms: float
-    ) -> Coroutine[Any, Any, Any]:
-        """`get_or_load` for who has looked that *key* is not at hand, with arguments checked."""
-        return self._stale_or_load(key, loader, ttl, Load(**terms), self._clock())
+        return True
 
     async def _reload(
         self, key: Hashable, loader: Callable[[], Awaitable[Any]], ttl: float | None, **terms: float
@@ -225,9 +220,9 @@ class AsyncCache:
         loader: Callable[[], Awaitable[Any]],
         ttl: float | None,
         load: Load,
-        now: float,
     ) -> Any:
         """Serve *key* stale, or wait for the load of it that is under way, or for a new one."""
+        now = self._clock()
         stale = self._store.peek(key, now)
         if stale is not None and stale.load is not None:
             due = now >= stale.load.retry_at
@@ -277,6 +272,7 @@ class AsyncCache:
         background: bool,
     ) -> Flight:
         require_loader(loader)
+        load = load.again()  # the terms may be those of many loads, the record is of this one
 
         async def fly(flight: Flight) -> Any:
             started = self._clock()

@@ -53,7 +53,7 @@ async def functions(shared: RedisCache) -> None:
     await nothing()
     assert_type(await total([1]), int)
     assert_type(page.cache_info(), CacheStats)
-    assert_type(await page.cache_clear(), None)
+    assert_type(await page.cache_clear(), bool)
 
     await page()  # type: ignore[call-arg]
     await page("1")  # type: ignore[arg-type]

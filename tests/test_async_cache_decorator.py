@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import cachepool_lib
-from cachepool_lib import AsyncCache, async_cache
+from cachepool_lib import AsyncCache, _circles, async_cache
 from tests.async_cache_tools import Loads, ManualClock, answer, begin, nothing_left, turns
 from tests.decorator_tools import SharedStore
 
@@ -224,7 +224,7 @@ async def test_cache_clear_leaves_the_others_of_the_cache_alone() -> None:
     await cache.set("key", 1)
     await cache.set(("tuple", 1), 1)
     await cache.set((), 1)
-    await one.cache_clear()
+    assert await one.cache_clear() is True
     assert cache.stats().size == 4
     await two(1)
     assert cache.stats().hits == 1
@@ -298,6 +298,21 @@ async def test_a_refresh_is_void_if_the_call_is_forgotten_meanwhile() -> None:
     refresh.cancel()
     await turns()
     assert loads[1].cancelled()
+
+
+async def test_a_cache_that_does_more_in_get_or_load_is_asked_each_time() -> None:
+    """A subclass that counts, or logs, sees the hits, too."""
+    asked = []
+
+    class Watched(AsyncCache):
+        async def get_or_load(self, key: Any, *args: Any, **options: Any) -> Any:
+            asked.append(key)
+            return await super().get_or_load(key, *args, **options)
+
+    cached = async_cache(cache=Watched())(answer)
+    assert [await cached(1) for _ in range(3)] == [1, 1, 1]
+    assert len(asked) == 3
+    assert cached.cache_info().hits == 2
 
 
 # -- stale -------------------------------------------------------------------------------------
@@ -599,18 +614,16 @@ async def test_a_task_that_outlives_its_run_is_no_part_of_it() -> None:
 
 async def test_nothing_is_left_of_runs_that_ended() -> None:
     """Neither of good ones nor of failed or cancelled ones, in the table that finds circles."""
-    from cachepool_lib import decorator
-
     loads = Loads()
     cached = async_cache()(loads.__call__)
     task = await begin(cached())
-    assert len(decorator._running) == 1
+    assert len(_circles.running) == 1
     task.cancel()
     await turns()
     with pytest.raises(RuntimeError):
         await loop(1)
     await fibonacci(10)
-    assert decorator._running == {}
+    assert _circles.running == {}
 
 
 async def test_a_failed_load_in_the_background_does_not_show_arguments(

@@ -392,6 +392,19 @@ async def test_a_method_called_without_an_instance_says_so() -> None:
         await Shop.page()  # type: ignore[call-arg]
 
 
+async def test_what_can_be_no_method_says_so_when_it_is_called() -> None:
+    """It takes no instance."""
+
+    class Wrong:
+        @async_cache()
+        async def page() -> None:  # type: ignore[misc]
+            ...
+
+    for call in (Wrong().page, lambda: Wrong.page(self=1)):
+        with pytest.raises(TypeError, match="page"):
+            await call()
+
+
 async def test_callers_of_a_method_share_a_run_for_each_instance() -> None:
     """Fifty callers of two instances: two runs."""
     one, two = Shop("one"), Shop("two")

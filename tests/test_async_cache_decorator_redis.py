@@ -64,7 +64,7 @@ async def test_cache_clear_removes_this_functions_keys_alone(name: str) -> None:
         await one.set(name, "by hand")
         await one.set(("user", name), "by hand")
         before = one.stats().loads
-        await async_cache(cache=two, name=name)(answer).cache_clear()
+        assert await async_cache(cache=two, name=name)(answer).cache_clear() is True
         for other in others:
             await functions[other](1)
             await functions[other]("two")
@@ -173,7 +173,7 @@ async def test_without_redis_the_function_runs() -> None:
         assert cache.stats().loads == 1
         assert await cached.refresh(7) == 7
         assert await cached.invalidate(7) is False
-        await cached.cache_clear()
+        assert await cached.cache_clear() is False
 
 
 async def test_a_circle_is_found_over_redis_too() -> None:

@@ -1,11 +1,9 @@
 """The promises of a cache decorator: who keeps them, over which store, and how a check says so."""
 
 import asyncio
-import contextlib
 import inspect
 import os
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -14,10 +12,10 @@ import pytest
 from cachepool_lib import AsyncCache, RedisCache, async_cache, lab
 from cachepool_lib.lab import processes
 from cachepool_lib.lab.checks import Unmet
-from cachepool_lib.lab.contract import Load
 from cachepool_lib.lab.decorator_contract import PROMISES, DecoratorBench
 from tests import redis_tools
 from tests.notebook_tools import ROOT, definitions, read
+from tests.redis_bench import OverRedis
 
 pytestmark = pytest.mark.anyio
 
@@ -87,69 +85,29 @@ NOT_IN_REDIS = {
 REFUSED = {"D1", "D2", "D13"}  # objects, whose keys another process could not know
 
 
-class RedisBench(DecoratorBench):
-    """The same checks over RedisCache: time moves by what is left of each key."""
+class RedisBench(OverRedis, DecoratorBench):
+    """The same checks over RedisCache."""
 
     shared = True
 
     def __init__(self, client: Any) -> None:
-        super().__init__(async_cache)
-        self.client = client
-        self.stores: list[tuple[RedisCache, str]] = []
-        self.loading = asyncio.Event()
-        self.reads = 0
-        self.seen: float | None = None
+        super().__init__(client, async_cache)
 
     def store(self) -> RedisCache:
-        namespace = redis_tools.namespace()
-        cache = RedisCache(client=self.client, namespace=namespace, timeout=5)
-        self.stores.append((cache, namespace))
-        self.seen = None
-        return cache
+        return self.cache(timeout=5)
 
     def decorate(self, function: Callable[..., Any], **options: Any) -> Any:
         return super().decorate(function, **{"name": "page", **options})
-
-    async def read(self, cache: Any, key: Any, load: Load, **options: Any) -> Any:
-        async def loading() -> Any:
-            self.loading.set()
-            return await load()
-
-        self.reads += 1
-        try:
-            return await super().read(cache, key, loading, **options)
-        finally:
-            self.reads -= 1
-
-    async def advance(self, seconds: float) -> None:
-        """Also wait until a read that has begun has come as far as its load."""
-        await asyncio.sleep(0)
-        if self.reads:
-            await self.loading.wait()
-        self.loading.clear()
-        now = time.monotonic()
-        spent = 0 if self.seen is None else now - self.seen
-        self.seen = now
-        for _, namespace in self.stores[-1:]:
-            await redis_tools.shift(self.client, namespace, seconds - spent)
-
-
-@contextlib.asynccontextmanager
-async def over_redis() -> AsyncIterator[RedisBench]:
-    async with redis_tools.raw() as client:
-        bench = RedisBench(client)
-        yield bench
-        for cache, _ in bench.stores:
-            await cache.clear()
-            await cache.close()
 
 
 @pytest.mark.parametrize("name", [name for name in PROMISES if name not in NOT_IN_REDIS])
 async def test_async_cache_keeps_its_promises_over_redis(name: str) -> None:
     """One contract, two stores: all but those named above, each with its reason."""
-    async with over_redis() as bench:
+    async with redis_tools.raw() as client:
+        bench = RedisBench(client)
         saw = await PROMISES[name][1](bench)
-        assert bench.stores
+        await bench.close()
+    assert bench.caches
     assert (saw == "refused") == (name in REFUSED)
 
 

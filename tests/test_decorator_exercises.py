@@ -9,59 +9,28 @@ from typing import Any
 
 import pytest
 
-from cachepool_lib import lab
 from cachepool_lib.lab import decorator_exercises
-from cachepool_lib.lab.checks import Result
 from cachepool_lib.lab.decorator_exercises import EXERCISES
-from tests.notebook_tools import ROOT, definitions, read, tags
-from tests.notebook_tools.form import SOLUTION
+from tests.exercise_tools import Exercises, look_at, message
 
-SOURCE = read(ROOT / "notebooks" / "03-cache-with-one-line.ipynb")
-NOTEBOOK = definitions(SOURCE)
-Forgets = NOTEBOOK["Forgets"]
-ANSWERS = {"03-1": "make_key", "03-2": "Forgets", "03-3": "stale_get"}
-
-
-def solution(name: str) -> Any:
-    """The answer that the notebook folds away."""
-    [cell] = [cell for cell in SOURCE.cells if f"solution-{name}" in tags(cell)]
-    found = SOLUTION.search(cell.source)
-    assert found
-    names = dict(NOTEBOOK)
-    exec(found["code"], names)
-    return names[ANSWERS[name]]
-
-
-def look_at(name: str, answer: Any) -> Result:
-    """What the notebook's check says, and that it leaves nothing for the last cell to find."""
-
-    async def cells() -> Result:
-        result = await lab.exercise(name, answer)
-        await lab.nothing_left()
-        return result
-
-    return asyncio.run(cells())
-
-
-def message(name: str, answer: Any) -> str:
-    result = look_at(name, answer)
-    assert result.status == "failed"
-    assert result.expected
-    return f"{result.got} {result.hint}"
+COURSE = Exercises(
+    "03-cache-with-one-line.ipynb",
+    {"03-1": "make_key", "03-2": "Forgets", "03-3": "stale_get"},
+)
 
 
 def test_every_exercise_is_tested_here() -> None:
-    assert set(EXERCISES) == set(ANSWERS)
+    assert set(EXERCISES) == set(COURSE.answers)
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", COURSE.answers)
 def test_the_solution_passes(name: str) -> None:
-    assert look_at(name, solution(name)).passed
+    assert look_at(name, COURSE.solution(name)).passed
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", COURSE.answers)
 def test_the_stub_is_not_solved_yet(name: str) -> None:
-    assert look_at(name, NOTEBOOK[ANSWERS[name]]).status == "not solved yet"
+    assert look_at(name, COURSE.stub(name)).status == "not solved yet"
 
 
 # 03-1
@@ -188,7 +157,7 @@ def test_a_tenth_of_the_random_pairs_are_one_call() -> None:
 def forgetting(forget: Any) -> Any:
     """The stub with an answer in it: *forget(self, func, args, kwargs)*."""
 
-    class Answer(NOTEBOOK["OneFlight"]):  # type: ignore[misc]
+    class Answer(COURSE.notebook["OneFlight"]):  # type: ignore[misc]
         def __call__(self, func: Any) -> Any:
             wrapper = super().__call__(func)
 

@@ -7,58 +7,28 @@ from typing import Any
 
 import pytest
 
-from cachepool_lib import lab
-from cachepool_lib.lab.checks import Result
 from cachepool_lib.lab.exercises import EXERCISES
-from tests.notebook_tools import ROOT, definitions, read, tags
-from tests.notebook_tools.form import SOLUTION
+from tests.exercise_tools import Exercises, look_at, message
 
-SOURCE = read(ROOT / "notebooks" / "01-build-a-ttl-cache.ipynb")
-NOTEBOOK = definitions(SOURCE)
-Bounded, MyCache, MISSING = NOTEBOOK["Bounded"], NOTEBOOK["MyCache"], NOTEBOOK["MISSING"]
-ANSWERS = {"01-1": "expires_at", "01-2": "Yours", "01-3": "LRU"}
-
-
-def solution(name: str) -> Any:
-    """The answer that the notebook folds away."""
-    [cell] = [cell for cell in SOURCE.cells if f"solution-{name}" in tags(cell)]
-    found = SOLUTION.search(cell.source)
-    assert found
-    names = dict(NOTEBOOK)
-    exec(found["code"], names)
-    return names[ANSWERS[name]]
-
-
-def look_at(name: str, answer: Any) -> Result:
-    """What the notebook's check says, and that it leaves nothing for the last cell to find."""
-
-    async def cells() -> Result:
-        result = await lab.exercise(name, answer)
-        await lab.nothing_left()
-        return result
-
-    return asyncio.run(cells())
-
-
-def message(name: str, answer: Any) -> str:
-    result = look_at(name, answer)
-    assert result.status == "failed"
-    assert result.expected
-    return f"{result.got} {result.hint}"
+COURSE = Exercises(
+    "01-build-a-ttl-cache.ipynb",
+    {"01-1": "expires_at", "01-2": "Yours", "01-3": "LRU"},
+)
+Bounded, MyCache, MISSING = (COURSE.notebook[name] for name in ("Bounded", "MyCache", "MISSING"))
 
 
 def test_every_exercise_is_tested_here() -> None:
-    assert {name for name in EXERCISES if name.startswith("01")} == set(ANSWERS)
+    assert {name for name in EXERCISES if name.startswith("01")} == set(COURSE.answers)
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", COURSE.answers)
 def test_the_solution_passes(name: str) -> None:
-    assert look_at(name, solution(name)).passed
+    assert look_at(name, COURSE.solution(name)).passed
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", COURSE.answers)
 def test_the_stub_is_not_solved_yet(name: str) -> None:
-    assert look_at(name, NOTEBOOK[ANSWERS[name]]).status == "not solved yet"
+    assert look_at(name, COURSE.stub(name)).status == "not solved yet"
 
 
 # 01-1

@@ -231,6 +231,30 @@ def test_a_key_without_a_canonical_form_is_a_type_error(key: Any) -> None:
         key_name(key)
 
 
+class Tagged(tuple[int, ...]):
+    """Its contents are not all there is to it."""
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = object.__hash__
+
+
+class AnyCase(str):
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and self.lower() == other.lower()
+
+    def __hash__(self) -> int:
+        return hash(self.lower())
+
+
+@pytest.mark.parametrize("key", [Tagged((1,)), AnyCase("Ada"), ("a", AnyCase("b"))])
+def test_a_key_with_an_equality_of_its_own_is_refused(key: Any) -> None:
+    """What Python calls equal, or not, its contents would not tell."""
+    with pytest.raises(TypeError, match=r"equality of its own.*key="):
+        key_name(key)
+
+
 def test_an_enum_that_only_a_function_knows_is_refused() -> None:
     """Two calls make two classes of one name, whose members differ."""
 

@@ -3,9 +3,7 @@
 The promises are those of the course. They run on a server, and on a cluster of three nodes.
 """
 
-import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,8 +11,9 @@ import pytest
 from redis.asyncio import RedisCluster
 
 from cachepool_lib import RedisCache, lab
-from cachepool_lib.lab.contract import PROMISES, Bench, Load
+from cachepool_lib.lab.contract import PROMISES
 from tests import redis_tools
+from tests.redis_bench import OverRedis
 
 pytestmark = pytest.mark.anyio
 
@@ -26,57 +25,14 @@ NOT_IN_REDIS = {
 }
 
 
-class RedisBench(Bench):
-    """Time moves by what is left of each key. From its first move on, real time stands still.
-
-    Pages are dicts: from Redis everybody gets one of their own, so nobody changes another's.
-    """
+class RedisBench(OverRedis):
+    """Pages are dicts: from Redis everybody gets one of their own, so nobody changes another's."""
 
     def __init__(self, client: Any) -> None:
-        super().__init__(RedisCache, dict)
-        self.client = client
-        self.caches: list[tuple[RedisCache, str]] = []
-        self.loading = asyncio.Event()
-        self.reads: set[asyncio.Task[Any]] = set()
-        self.seen: float | None = None
+        super().__init__(client, RedisCache, dict)
 
     def new(self, **options: Any) -> RedisCache:
-        namespace = redis_tools.namespace()
-        options |= {"client": self.client, "namespace": namespace, "timeout": 5}
-        cache: RedisCache = super().new(**options)
-        self.caches.append((cache, namespace))
-        self.seen = None
-        return cache
-
-    async def read(self, cache: Any, key: Any, load: Load, **options: Any) -> Any:
-        async def loading() -> Any:
-            self.loading.set()
-            return await load()
-
-        me = asyncio.current_task()
-        assert me is not None
-        self.reads.add(me)
-        try:
-            return await super().read(cache, key, loading, **options)
-        finally:
-            self.reads.discard(me)
-
-    async def advance(self, seconds: float) -> None:
-        """Also wait until a read that has begun has come as far as its load."""
-        await asyncio.sleep(0)
-        if self.reads:
-            await self.loading.wait()
-        self.loading.clear()
-        now = time.monotonic()
-        spent = 0 if self.seen is None else now - self.seen
-        self.seen = now
-        for _, namespace in self.caches[-1:]:
-            await redis_tools.shift(self.client, namespace, seconds - spent)
-
-    async def close(self) -> None:
-        for cache, _ in self.caches:
-            await cache.clear()
-            await cache.close()
+        return self.cache(**self.known(**options))
 
 
 @contextlib.asynccontextmanager

@@ -9,56 +9,27 @@ from redis.exceptions import RedisError
 
 from cachepool_lib import lab
 from cachepool_lib.lab import exercises
-from cachepool_lib.lab.checks import Result
 from cachepool_lib.lab.redis_exercises import EXERCISES
-from tests.notebook_tools import ROOT, definitions, read, tags
-from tests.notebook_tools.form import SOLUTION
+from tests.exercise_tools import Exercises, look_at, message
 
-SOURCE = read(ROOT / "notebooks" / "02-share-a-redis-cache.ipynb")
-NOTEBOOK = definitions(SOURCE)
-ANSWERS = {"02-1": "clear", "02-2": "get", "02-3": "release"}
-
-
-def solution(name: str) -> Any:
-    """The answer that the notebook folds away."""
-    [cell] = [cell for cell in SOURCE.cells if f"solution-{name}" in tags(cell)]
-    found = SOLUTION.search(cell.source)
-    assert found
-    names = dict(NOTEBOOK)
-    exec(found["code"], names)
-    return names[ANSWERS[name]]
-
-
-def look_at(name: str, answer: Any) -> Result:
-    """What the notebook's check says, and that it leaves nothing for the last cell to find."""
-
-    async def cells() -> Result:
-        result = await lab.exercise(name, answer)
-        await lab.nothing_left()
-        return result
-
-    return asyncio.run(cells())
-
-
-def message(name: str, answer: Any) -> str:
-    result = look_at(name, answer)
-    assert result.status == "failed"
-    assert result.expected
-    return f"{result.got} {result.hint}"
+COURSE = Exercises(
+    "02-share-a-redis-cache.ipynb",
+    {"02-1": "clear", "02-2": "get", "02-3": "release"},
+)
 
 
 def test_every_exercise_is_tested_here() -> None:
-    assert set(EXERCISES) == set(ANSWERS)
+    assert set(EXERCISES) == set(COURSE.answers)
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", COURSE.answers)
 def test_the_solution_passes(name: str) -> None:
-    assert look_at(name, solution(name)).passed
+    assert look_at(name, COURSE.solution(name)).passed
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", COURSE.answers)
 def test_the_stub_is_not_solved_yet(name: str) -> None:
-    assert look_at(name, NOTEBOOK[ANSWERS[name]]).status == "not solved yet"
+    assert look_at(name, COURSE.stub(name)).status == "not solved yet"
 
 
 # 02-1
@@ -323,4 +294,4 @@ def test_a_cancelled_loop_that_goes_on_is_told() -> None:
 
 
 async def bare_minimum(client: Any, key: str, miss: Any) -> Any:
-    return await solution("02-2")(client, key, miss)
+    return await COURSE.solution("02-2")(client, key, miss)
