@@ -358,7 +358,11 @@ def test_what_has_no_stable_name_needs_one() -> None:
         async_cache()(function)
 
 
-@pytest.mark.parametrize("argument", [object(), Loud(), print, Counted, lambda: 0], ids=repr)
+@pytest.mark.parametrize(
+    "argument",
+    [object(), Loud(), print, Counted, lambda: 0],
+    ids=["object", "loud", "builtin", "class", "lambda"],
+)
 def test_an_argument_without_a_stable_name_is_refused(
     run: Callable[..., Any], argument: Any
 ) -> None:
