@@ -43,12 +43,7 @@ GIVE_BACK_SECONDS = 0.25  # for what a caller does not wait for on its own accou
 REMEMBERED = 1000  # waits and holds, for the percentiles
 
 # How asyncpg says that a connection can't be opened. ValueError is not among them: it is a setting.
-_NOT_OPENED = (
-    OSError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
+_NOT_OPENED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class _Line:
@@ -322,9 +317,8 @@ class DatabasePool:
 
     def stats(self) -> PoolStats:
         """What the pool does now, and did since it was made."""
-        size = self._pool.get_size() if self._pool else 0
         return PoolStats(
-            size=size,
+            size=self._pool.get_size() if self._pool else 0,
             idle=self._pool.get_idle_size() if self._pool else 0,
             in_use=len(self._leases),
             waiting=len(self._asking),
@@ -518,12 +512,8 @@ class DatabasePool:
         now = time.monotonic()
         for lease in list(self._leases):
             who = lease.holder(now)
-            logger.warning(
-                "the pool is closed: terminated the connection that %s has held for %.2f s (%s)",
-                who.task,
-                who.seconds,
-                who.where,
-            )
+            said = "the pool is closed: terminated the connection that %s has held for %.2f s (%s)"
+            logger.warning(said, who.task, who.seconds, who.where)
             lease.ended = True
             lease.raw.terminate()
             del self._leases[lease]

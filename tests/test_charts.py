@@ -312,7 +312,7 @@ GUESSING: dict[str, tuple[Callable[..., Chart], str]] = {
     "throughput_by_size": (
         partial(charts.throughput_by_size, SIZES, 2),
         "queries a second, 16 connections instead of 2, real: "
-        "sleeping more than 3 times, computing gains less",
+        "sleeping more than 3 times as many",
     ),
     "wait_by_utilisation": (
         partial(charts.wait_by_utilisation, BUSY, ERLANG),

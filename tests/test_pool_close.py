@@ -141,6 +141,7 @@ async def test_while_it_opens(fault: str) -> None:
             await asyncio.sleep(turns * 0.003 if fault == "none" else 0.05)
             async with Lag() as lag:
                 _, took = await timed(made.close(timeout=0))
+            assert not made._flights._tasks, "something is still opening"
             assert took <= MORE + lag.worst
             for outcome, _ in await asyncio.gather(*callers):
                 assert outcome is None or outcome == [(1,)] or isinstance(outcome, PoolClosed)

@@ -297,14 +297,12 @@ async def test_a_stall_while_giving_back_changes_no_outcome(
         assert await made.execute("SELECT 1") == "SELECT 1"
 
 
-async def test_a_failed_transaction_keeps_its_error_and_its_time_when_the_server_is_silent() -> (
-    None
-):
-    """Rolling back waits no longer than giving back does, and the server rolls back by itself."""
+async def test_rolling_back_waits_for_no_silent_server() -> None:
+    """No longer than giving back does, and the block's own error stays; COMMIT says what it was."""
     async with (
         witness() as seen,
         lab.Proxy(seen.url) as proxy,
-        pool(seen, url=proxy.url, **SHORT) as made,
+        pool(seen, url=proxy.url, command_timeout=1.5) as made,
     ):
         await made.initialize()
 
@@ -330,6 +328,60 @@ async def test_a_failed_transaction_keeps_its_error_and_its_time_when_the_server
         assert "COMMIT" in str(outcome)
         await proxy.restore()
         await back(made)
+
+
+@pytest.mark.parametrize("step", ["BEGIN", "COMMIT"])
+async def test_cancelled_while_a_transaction_begins_or_ends(step: str) -> None:
+    """Nobody knows how it stands: the connection goes, and nothing of it stays or complains."""
+    async with (
+        witness() as seen,
+        lab.Proxy(seen.url) as proxy,
+        pool(seen, 1, 1, url=proxy.url) as made,
+    ):
+        await made.initialize()
+        under_way = asyncio.Event()
+
+        async def change() -> None:
+            if step == "BEGIN":
+                proxy.slow(0.1)
+                under_way.set()
+            async with made.transaction() as connection:
+                await connection.execute("SELECT 1")
+                proxy.slow(0.1)
+                under_way.set()
+
+        task = asyncio.create_task(change())
+        await under_way.wait()
+        await asyncio.sleep(0.05)  # it waits for the answer, which is on its way
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        await proxy.restore()
+        await back(made)
+        async with made.acquire() as connection:
+            assert not connection.is_in_transaction()
+
+
+async def test_the_limit_of_a_statement_is_for_all_of_its_steps() -> None:
+    """Preparing it, looking up a type that asyncpg does not know, and doing it."""
+    async with (
+        witness() as seen,
+        lab.Proxy(seen.url) as proxy,
+        pool(seen, url=proxy.url, command_timeout=LIMIT) as made,
+    ):
+        await made.initialize()
+        name = seen.name.replace("-", "_")
+        await seen.admin.execute(f"CREATE TYPE {name} AS (a int, b int)")
+        try:
+            proxy.slow(0.8 * LIMIT)  # each step is in time, all together are not
+            async with Lag() as lag:
+                outcome, took = await timed(made.fetchval(f"SELECT ROW(1, 2)::{name}"))
+            assert isinstance(outcome, QueryTimeout)
+            assert took <= LIMIT + 0.25 + 0.1 + lag.worst
+            await proxy.restore()
+            assert await made.fetchval(f"SELECT ROW(1, 2)::{name}") == (1, 2)
+        finally:
+            await seen.admin.execute(f"DROP TYPE {name}")
 
 
 async def test_what_a_silent_server_owes_is_gone_a_second_after_its_return() -> None:

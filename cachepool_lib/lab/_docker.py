@@ -100,7 +100,13 @@ async def servers(folder: Path) -> AsyncIterator[Pair]:
     postgres = PostgresContainer(
         postgres_image, username="postgres", password=password, dbname="postgres", driver=None
     )
-    settings = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "timezone=UTC")
+    settings = (
+        "fsync=off",
+        "synchronous_commit=off",
+        "full_page_writes=off",
+        "timezone=UTC",
+        "max_connections=300",
+    )  # all share it, and some open pools by the dozen
     options = [part for setting in settings for part in ("-c", setting)]
     postgres.with_command(["postgres", *options]).with_kwargs(labels=labels)
 

@@ -153,6 +153,8 @@ async def _postgres(
         "synchronous_commit": "off",
         "full_page_writes": "off",
         "timezone": "UTC",
+        # All notebooks and tests share it, and some of them open pools by the dozen.
+        "max_connections": "300",
     }
     arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     return await files.run(

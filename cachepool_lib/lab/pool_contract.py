@@ -21,7 +21,7 @@ from cachepool_lib.serializers import JSONSerializer
 from .checks import Report, Unmet
 from .contract import ask_all
 from .faults import Proxy
-from .pool_bench import PATIENCE, PoolBench, borrowed, settled, watching
+from .pool_bench import PATIENCE, PoolBench, borrowed, done, settled, watching
 from .pool_experiments import queue
 from .services import services
 
@@ -48,7 +48,7 @@ def promise(name: str, title: str) -> Callable[[Promise], Promise]:
 
 async def check(names: str, *candidates: type) -> Report:
     """Ask each class for the promises in *names*, against the lab's PostgreSQL."""
-    url, seats = (await services()).database_url, asyncio.Semaphore(12)  # connections are scarce
+    url, seats = (await services()).database_url, asyncio.Semaphore(8)  # connections are scarce
 
     async def question(function: Promise, candidate: type) -> str:
         async with seats, PoolBench(candidate, url) as bench:
@@ -107,24 +107,24 @@ async def stays_below_the_limit(bench: PoolBench) -> str:
 
 @promise("P3", "Waiting for a connection has an end")
 async def waiting_has_an_end(bench: PoolBench) -> str:
-    pool = bench.new(max_size=1, acquire_timeout=0.2)
+    pool = bench.new(max_size=1, acquire_timeout=0.5)
     await pool.initialize()
     async with borrowed(pool, 1):
         call = await settled(pool.fetch("SELECT 1"))
     if call is None:
         raise Unmet(
-            expected="TimeoutError after acquire_timeout=0.2",
+            expected="TimeoutError after acquire_timeout=0.5",
             got=f"still waiting after {PATIENCE:g} s",
             hint="asyncpg's acquire() takes a timeout; without one it waits for ever.",
         )
     if not isinstance(call.exception(), TimeoutError):
-        raise Unmet(expected="TimeoutError after acquire_timeout=0.2", got=f"{call!r}")
+        raise Unmet(expected="TimeoutError after acquire_timeout=0.5", got=f"{call!r}")
     return "TimeoutError"
 
 
 @promise("P4", "Who borrows twice is told, and the pool lives on")
 async def borrowing_twice_ends(bench: PoolBench) -> str:
-    pool = bench.new(max_size=2, acquire_timeout=0.2)
+    pool = bench.new(min_size=2, max_size=2, acquire_timeout=0.5)
     await pool.initialize()
     both, holding = asyncio.Event(), 0
 
@@ -261,9 +261,9 @@ async def close_tells_the_waiters(bench: PoolBench) -> str:
     gate.set()
     answers = await asyncio.gather(*callers, return_exceptions=True)
     await settled(closing)
-    done = sum(answer == 1 for answer in answers)
+    answered = sum(answer == 1 for answer in answers)
     told = sum(isinstance(answer, RuntimeError) for answer in answers)
-    if done != 2 or told != 10:
+    if answered != 2 or told != 10:
         raise Unmet(
             expected="2 answers for the borrowers, 10 × closed for those who wait",
             got="who waits gets an error from inside asyncpg",
@@ -284,8 +284,7 @@ async def silence_has_an_end(bench: PoolBench) -> str:
                 await pool.fetch("SELECT 1")
 
         waiting = asyncio.ensure_future(caller())
-        await asyncio.wait([waiting], timeout=PATIENCE)
-        back = waiting.done()
+        back = await done(waiting, PATIENCE)
         await proxy.restore()
         await settled(waiting)
         if not back:

@@ -224,7 +224,7 @@ async def queue_of(candidate: type, *, workers: int = 40, size: int = 4) -> Queu
 # How many connections
 
 
-SLEEP = "SELECT pg_sleep(0.01)"
+SLEEP = "SELECT pg_sleep(0.015)"
 """A query that waits, as one does for a disk, a lock or another machine."""
 COMPUTE = "SELECT sum(sqrt(i)) FROM generate_series(1, 20000) AS i"
 """A query that computes: a few milliseconds of one core."""
@@ -243,8 +243,8 @@ async def throughput(
     query: str,
     sizes: Iterable[int],
     *,
-    workers: int = 20,
-    seconds: float = 0.2,
+    workers: int = 16,
+    seconds: float = 0.25,
 ) -> dict[int, Throughput]:
     """Let so many workers send the query again and again, with a pool of each size."""
     found = {}
@@ -424,7 +424,7 @@ async def hot_row(
     candidate: type,
     sizes: Iterable[int],
     *,
-    workers: int = 40,
+    workers: int = 36,
     seconds: float = 0.4,
 ) -> dict[int, HotRow]:
     """Let all workers change one row again and again; each has it locked for 3 ms."""
