@@ -26,7 +26,7 @@ class OverRedis(Bench):
     def cache(self, **options: Any) -> RedisCache:
         """A cache that nobody else uses."""
         namespace = redis_tools.namespace()
-        cache = RedisCache(client=self.client, namespace=namespace, timeout=5, **options)
+        cache = RedisCache(client=self.client, namespace=namespace, **{"timeout": 5, **options})
         self.caches.append((cache, namespace))
         self.seen = None
         return cache
