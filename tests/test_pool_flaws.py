@@ -11,9 +11,8 @@ import json
 import logging
 import select
 import threading
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -23,6 +22,8 @@ from cachepool_lib import DatabasePool, JSONSerializer, PoolClosed, PoolTimeout,
 from tests.pool_tools import Hold, NaivePool, Witness, timed, witness
 
 pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
 
 PATIENCE = 1.5  # seconds, after which somebody counts as forgotten
 
@@ -85,6 +86,18 @@ async def forgotten(call: Any, seconds: float = PATIENCE) -> bool:
     if task.done() and not task.cancelled():
         task.exception()  # now it counts as seen
     return not in_time
+
+
+def meanwhile(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Do *work* on another event loop while this one stands still.
+
+    Two loops that run at once with one connection of asyncpg crash the interpreter.
+    """
+    done: list[T] = []
+    thread = threading.Thread(target=lambda: done.append(asyncio.run(work())))
+    thread.start()
+    thread.join()
+    return done[0]
 
 
 async def test_p1_ten_first_callers_open_one_pool(pools: Pools) -> None:
@@ -231,18 +244,13 @@ async def test_p9_what_died_idle_is_replaced_before_anybody_gets_it(pools: Pools
     pool = pools(3, 3)
     await pool.initialize()
 
-    def kill() -> None:
-        async def all_of_them() -> None:
-            async with witness() as other:
-                other.name, name = pools.seen.name, other.name
-                await other.kill()
-                other.name = name
+    async def kill() -> None:
+        async with witness() as other:
+            other.name, name = pools.seen.name, other.name
+            await other.kill()
+            other.name = name
 
-        asyncio.run(all_of_them())
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    thread.join()  # on purpose: the loop stands still
+    meanwhile(kill)
     for holder in pools.opened[0]._holders:
         select.select([holder._con._transport.get_extra_info("socket")], [], [], 5)
     answers = await asyncio.gather(
@@ -327,10 +335,7 @@ async def test_p14_another_event_loop_is_told_so(pools: Pools) -> None:
     await pool.fetch("SELECT 1")
     for call in pool.fetch, pool.close, pool.initialize:
         args = ["SELECT 1"] if call == pool.fetch else []
-        # This loop stands still meanwhile: two that run at once with one connection of asyncpg,
-        # which is in C, end the process.
-        with ThreadPoolExecutor(1) as thread:
-            told, _ = thread.submit(lambda c=call, a=args: asyncio.run(timed(c(*a)))).result()
+        told, _ = meanwhile(lambda c=call, a=args: timed(c(*a)))
         assert isinstance(told, RuntimeError)
         assert "was opened on another event loop: close it there" in str(told)
     assert await pool.fetch("SELECT 1")
