@@ -14,7 +14,7 @@ from tests.notebook_tools import ROOT, definitions, read
 
 pytestmark = pytest.mark.anyio
 
-NOTEBOOK = definitions(read(ROOT / "notebooks" / "04-pool-your-connections.ipynb"))
+NOTEBOOK = definitions(read(ROOT / "docs" / "draft-04-pool-your-connections.ipynb"))
 NaivePool, MyPool = NOTEBOOK["NaivePool"], NOTEBOOK["MyPool"]
 
 SYMPTOMS = {

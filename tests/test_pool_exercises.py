@@ -14,7 +14,7 @@ from cachepool_lib.lab.pool_exercises import EXERCISES
 from tests.notebook_tools import ROOT, definitions, read, tags
 from tests.notebook_tools.form import SOLUTION
 
-SOURCE = read(ROOT / "notebooks" / "04-pool-your-connections.ipynb")
+SOURCE = read(ROOT / "docs" / "draft-04-pool-your-connections.ipynb")
 NOTEBOOK = definitions(SOURCE)
 NaivePool = NOTEBOOK["NaivePool"]
 NAME, ORDERS = "SELECT name FROM users WHERE id = $1", "SELECT day, quantity FROM orders"

@@ -12,7 +12,7 @@ from tests.notebook_tools import ROOT, definitions, read
 
 pytestmark = pytest.mark.anyio
 
-NaivePool = definitions(read(ROOT / "notebooks" / "04-pool-your-connections.ipynb"))["NaivePool"]
+NaivePool = definitions(read(ROOT / "docs" / "draft-04-pool-your-connections.ipynb"))["NaivePool"]
 
 
 @pytest.mark.parametrize(("servers", "load"), [(1, 0.5), (2, 1), (4, 3.32), (10, 8), (4, 0)])
