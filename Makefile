@@ -3,7 +3,7 @@
 #   make test    run all tests, the notebooks included
 #   make run     execute the whole course without a browser, pages in site/
 #   make check   ruff and mypy
-#   make bench   measure the cache beside its peers
+#   make bench   measure caches, decorator and pool beside their peers
 #   make setup   only set up .venv
 # PYTHON=python3.13 make …   sets .venv up with that interpreter
 
