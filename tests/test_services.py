@@ -20,6 +20,8 @@ import pytest
 from jupyter_client.manager import KernelManager
 from redis import Redis
 
+from cachepool_lib.lab._guard import ping_redis
+from cachepool_lib.lab.servers import cluster
 from tests.lab_user import (
     USER,
     WAIT,
@@ -398,6 +400,21 @@ def test_root_runs_them_as_nobody_even_from_folders_only_root_can_enter(place: P
         assert [one.exe() for one in running if one.exe().startswith(str(place))]
     assert private.stat().st_mode & 0o777 == 0o700
     assert accounts == [Path(name).read_bytes() for name in ("/etc/passwd", "/etc/group")]
+    shutil.rmtree(private)
+
+
+@AS_ROOT
+@pytest.mark.anyio
+async def test_a_cluster_too_runs_from_folders_only_root_can_enter(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its nodes share the one copy that nobody may run."""
+    private = place / "private"
+    private.mkdir(mode=0o700)
+    monkeypatch.setenv("CACHEPOOL_SERVICES", "embedded")
+    monkeypatch.setenv("PYTHONPATH", str(packages(private)))
+    async with cluster(3) as nodes:
+        await asyncio.gather(*map(ping_redis, nodes.urls))
     shutil.rmtree(private)
 
 
