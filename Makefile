@@ -30,8 +30,9 @@ lab: $(VENV)/.lab
 	  --LabApp.default_url=/lab/tree/notebooks/00-start-here.ipynb \
 	  --LabApp.extension_manager=readonly
 
+# Four at once on two cores: much of what they do is waiting.
 test: $(VENV)/.dev
-	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(PY) -m pytest -n 4 --dist loadgroup $(ARGS)
 
 run: $(VENV)/.lab
 	@$(PY) -m cachepool_lib.lab.course

@@ -20,9 +20,12 @@ def key_name(key: Hashable) -> str:
     Raises TypeError for a key without a canonical form, ValueError for one that is not even equal
     to itself (NaN).
     """
-    encoded = _encode(key)
     plain = isinstance(key, str) and key and not key.startswith("!")
-    name = str.__str__(key) if plain else "!" + encoded
+    if plain and type(key) is str:  # most keys are: they need no second look
+        name = key
+    else:
+        encoded = _encode(key)  # refuses a kind of str with an equality of its own
+        name = str.__str__(key) if plain else "!" + encoded
     # Braces are where Redis Cluster looks for the part of a name that decides the slot.
     return name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
 

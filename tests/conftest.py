@@ -16,6 +16,14 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+LONG = {"test_notebooks.py", "test_setup.py", "test_browser.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that at the end no core waits for another."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 def pytest_collection_finish() -> None:
     """Leave what was imported out of the collections after each test: a tenth of their time."""
     gc.collect()
