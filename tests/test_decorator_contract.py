@@ -177,6 +177,25 @@ class OnlyIfThere(Base):  # type: ignore[misc, valid-type]
         return wrapper
 
 
+class LosesTheInstance(Base):  # type: ignore[misc, valid-type]
+    def _key(self, func: Any, args: Any, kwargs: Any) -> Any:
+        if next(iter(inspect.signature(func).parameters), None) == "self":
+            assert args[0] is not None  # IndexError
+        return super()._key(func, args, kwargs)
+
+
+class ForgetsNoMethod(Base):  # type: ignore[misc, valid-type]
+    def __call__(self, func: Any) -> Any:
+        wrapper = super().__call__(func)
+        invalidate = wrapper.invalidate
+
+        async def forget(*args: Any, **kwargs: Any) -> Any:
+            return await invalidate(*args, **kwargs) if args or kwargs else False
+
+        wrapper.invalidate = forget
+        return wrapper
+
+
 class AllowsGenerators(Base):  # type: ignore[misc, valid-type]
     def __call__(self, func: Any) -> Any:
         return func if inspect.isasyncgenfunction(func) else super().__call__(func)
@@ -211,9 +230,11 @@ class OldForEver(Base):  # type: ignore[misc, valid-type]
         ("D3", NOTEBOOK["ByValue"], "4 loads for 4 spellings"),
         ("D3", Unsorted, "2 loads"),
         ("D3", Flat, "f(b=2) got the answer to f(('b', 2))"),
-        ("D3-types", NOTEBOOK["ByValue"], "page(True) got page(1)"),
+        ("D3-types", NOTEBOOK["ByValue"], "page(True) received page(1)"),
         ("D6", ClearsAll, "page(2) went too"),
         ("D6", OnlyIfThere, "the load under way put the old page back"),
+        ("D6", LosesTheInstance, "user.page.invalidate() raised IndexError"),
+        ("D6", ForgetsNoMethod, "'old', after user.page.invalidate()"),
         ("D8", AllowsGenerators, "an async generator is taken, and its calls fail"),
         ("D9", Anonymous, "__name__ is 'wrapper'"),
         ("D13", SelfInTheKey, "100 of 100 still alive"),
