@@ -30,7 +30,7 @@ SYMPTOMS = {
     "D6": "'old', for 300 s",
     "D7": "1,000 values",
     "D8": "a sync function is taken, and its calls fail",
-    "D9": "no types: a checker lets any call pass",
+    "D9": "no types: mypy lets any call pass",
     "D10": "the shop's page, in the blog",
     "D11": "10 digests for 10 hits",
     "D12": "2 keys for one call",

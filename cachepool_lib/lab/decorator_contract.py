@@ -448,7 +448,7 @@ async def the_signature_stays(bench: DecoratorBench) -> str:
     if not any(isinstance(p, ParamSpec) for k in kinds for p in getattr(k, "__parameters__", ())):
         raise Unmet(
             expected="annotations that say: the same parameters, the same result",
-            got="no types: a checker lets any call pass",
+            got="no types: mypy lets any call pass",
             hint="A ParamSpec stands for the parameters: Callable[P, Awaitable[T]] goes in and "
             "comes out.",
         )
