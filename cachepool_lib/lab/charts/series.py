@@ -402,7 +402,7 @@ def pages_around_expiry(
             ax.axvspan(start, min(end, last), color="#E4E4E4", zorder=0, linewidth=0)
             grey = {"facecolor": "#E4E4E4", "edgecolor": "none", "pad": 2}
             middle = (start + min(end, last)) / 2
-            note(ax, "database down", (middle, 0.5 * top), (0, 0), ha="center", bbox=grey)
+            note(ax, "database\ndown", (middle, 0.5 * top), (0, 0), ha="center", bbox=grey)
         ends = [load.end + ttl for load in run.loads if load.ok]
         expiries = [end for end in ends if end <= max(run.at)]
         for expiry in expiries:
