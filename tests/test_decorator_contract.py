@@ -250,6 +250,30 @@ async def test_a_half_mended_decorator_is_told_what_is_left(
     assert [result.got for result in report.failed] == [got]
 
 
+async def test_a_call_of_a_method_is_forgotten_as_notebook_03_says() -> None:
+    """With its class the instance has to be named; the library knows it either way."""
+
+    def user(decorator: Any) -> Any:
+        class User:
+            text = "old"
+
+            @decorator()
+            async def page(self) -> str:
+                return self.text
+
+        return User()
+
+    ours, librarys = user(NOTEBOOK["MyDecorator"]), user(async_cache)
+    for one in (ours, librarys):
+        await one.page()
+        one.text = "new"
+        assert await type(one).page.invalidate(one)
+        assert await one.page() == "new"
+    with pytest.raises(TypeError, match="missing a required argument: 'self'"):
+        await ours.page.invalidate()
+    assert await librarys.page.invalidate()
+
+
 async def test_only_a_store_that_is_shared_may_refuse() -> None:
     """In memory an object can be part of a key: a TypeError is no answer there."""
 
