@@ -201,11 +201,11 @@ def test_the_call_is_shown_with_the_function_that_it_calls() -> None:
     """f(a=1, b=2) means nothing without the line that defines f."""
     expected = [look_at("03-1", answer).expected for answer in (one_for_all, unsorted)]
     assert expected == [
-        "two keys for page(1) and page(3) of async def page(a, b=2)",
-        "one key for f(a=1, b=2) and f(b=2, a=1) of async def f(*args, **kwargs)",
+        "two keys for page(1) and page(3) (async def page(a, b=2))",
+        "one key for f(a=1, b=2) and f(b=2, a=1) (async def f(*args, **kwargs))",
     ]
     result = look_at("03-2", forgetting(nothing))
-    assert result.expected == "page(1) is loaded again, of async def page(user_id, orders=20)"
+    assert result.expected == "page(1) is loaded again (async def page(user_id, orders=20))"
 
 
 def test_another_right_key_passes() -> None:

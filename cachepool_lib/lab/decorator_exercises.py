@@ -142,7 +142,7 @@ async def make_key(answer: Any) -> str:
             raise
         except Exception as error:
             got = f"{case} raised {type(error).__name__}: {error}"
-            raise Unmet(expected=f"a key for {call!r} of {call.signature}", got=got) from None
+            raise Unmet(expected=f"a key for {call!r} ({call.signature})", got=got) from None
         if inspect.iscoroutine(made):
             made.close()
             raise Unmet(
@@ -164,12 +164,12 @@ async def make_key(answer: Any) -> str:
 
     def same(one: Call, other: Call, got: str, hint: str) -> None:
         if key(one) != key(other):
-            expected = f"one key for {one} and {other} of {one.signature}"
+            expected = f"one key for {one} and {other} ({one.signature})"
             raise Unmet(expected=expected, got=got, hint=hint)
 
     def differ(one: Call, other: Call, got: str, hint: str) -> None:
         if key(one) == key(other):
-            expected = f"two keys for {one} and {other} of {one.signature}"
+            expected = f"two keys for {one} and {other} ({one.signature})"
             raise Unmet(expected=expected, got=got, hint=hint)
 
     differ(Call(page, 1), Call(page, 3), "page(1) and page(3) share a key.", "Use the arguments.")
@@ -234,7 +234,7 @@ async def invalidate(answer: Any) -> str:
             raise
         except Exception as error:
             raise Unmet(
-                expected=f"{call!r} forgotten, of {call.signature}",
+                expected=f"{call!r} forgotten ({call.signature})",
                 got=f"{call.written('invalidate')} raised {type(error).__name__}: {error}",
                 hint="It takes whatever the function takes: `*args, **kwargs`, passed on as "
                 "self._key(func, args, kwargs)."
@@ -252,7 +252,7 @@ async def invalidate(answer: Any) -> str:
         await forget(cached, call)
         if await cached(1) != "new":
             raise Unmet(
-                expected=f"page(1) is loaded again, of {call.signature}",
+                expected=f"page(1) is loaded again ({call.signature})",
                 got=f"{call.written('invalidate')} left page(1).",
                 hint="Make the key as a call does: self._key(func, args, kwargs).",
             )
@@ -281,7 +281,7 @@ async def invalidate(answer: Any) -> str:
     await forget(cached, call)
     if await cached("Ada") != "new":
         raise Unmet(
-            expected=f"card('Ada') is loaded again, of {call.signature}",
+            expected=f"card('Ada') is loaded again ({call.signature})",
             got=f"{call.written('invalidate')} left card('Ada').",
             hint="Make the key as a call does: self._key(func, args, kwargs).",
         )
