@@ -1,5 +1,6 @@
 """What type checkers know of a cached function: mypy --strict and pyright, of the same file."""
 
+import ast
 import json
 import os
 import subprocess
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.notebook_tools import ROOT, defining, read
+
 CASES = "tests/decorator_typing.py"
 
 
@@ -53,3 +55,37 @@ def test_type_checkers_agree_on_what_is_right_and_what_is_wrong(
     bare = tmp_path / "bare.py"
     bare.write_text(cases.replace("# type: ignore", "# "), encoding="utf-8")
     assert len(checker(str(bare), *more)) >= cases.count("# type: ignore") > 20
+
+
+DECORATED = """
+@naive_cache()
+async def first(user_id: int) -> str:
+    return "page"
+
+@MyDecorator()
+async def last(user_id: int) -> str:
+    return "page"
+
+async def calls() -> None:
+    await first("one", 2)
+    await last("one")
+    await last(1, 2)
+    await last(1)
+    await last.invalidate(1)
+"""
+
+
+def test_type_checkers_know_what_notebook_03_says_they_do(tmp_path: Path) -> None:
+    """Of a function under the first decorator mypy lets any call pass, and pyright guesses that it
+    was not changed; under the last one both know the calls, and neither knows `invalidate`.
+    """
+    notebook = read(ROOT / "notebooks" / "03-cache-with-one-line.ipynb")
+    code = "\n".join(map(ast.unparse, defining(notebook))) + DECORATED
+    file = tmp_path / "section7.py"
+    file.write_text(code, encoding="utf-8")
+    start = code.index("    await first")
+    begin = code.count("\n", 0, start)
+    told = [(int(line.split(":")[1]) - 1 - begin, line) for line in mypy(str(file), tmp_path)]
+    assert {line for line, _ in told if line >= 0} == {1, 2, 4}
+    guessed = [int(line.split(":")[0]) - begin for line in pyright(str(file))]
+    assert {line for line in guessed if line >= 0} == {0, 1, 2, 4}

@@ -276,16 +276,16 @@ GUESSING: dict[str, tuple[Callable[..., Chart], str]] = {
     ),
     "pages_around_expiry": (
         partial(charts.pages_around_expiry, EXPIRY, 2, down=(3, 4)),
-        "pages around expiry, simulated: OneFlight p99 180 ms, 50 of 200 fail, "
-        "Stale p99 0 ms, none of 200 fail",
+        "pages around expiry, simulated: OneFlight p99 180 ms, of 200 11 wait and 50 fail, "
+        "Stale p99 0 ms, of 200 1 wait and none fail",
     ),
     "alive_over_requests": (
         partial(charts.alive_over_requests, ALIVE, "users"),
-        "users in memory at the end, simulated: held 1,000, let go 0",
+        "users in memory at the end, real: held 1,000, let go 0",
     ),
     "whose_page": (
         partial(charts.whose_page, WHOSE),
-        "strangers' pages, simulated: naive more than half, ByValue none",
+        "strangers' pages, real: naive more than half, ByValue none",
     ),
     "swimlane, processes": (
         partial(charts.swimlane, {"each": processes(False), "one killed": processes(True)},
@@ -573,7 +573,7 @@ AXES = {
     "trips": ("time (milliseconds)", "one by one in one trip"),
     "pages_through_fault": ("asked for at (seconds)", "time for a page (ms, log)"),
     "swimlane, processes": ("time (milliseconds)", "process 1 process 4"),
-    "pages_around_expiry": ("asked for at (seconds)", "time for a page (ms, log)"),
+    "pages_around_expiry": ("asked for at (seconds)", "time for a page (milliseconds)"),
     "alive_over_requests": ("requests", "users in memory"),
     "whose_page": ("request, made by the user of that number", "whose page it got (user)"),
     "flight": ("time (milliseconds)", "visitor 1 visitor 6 load 1 load 2"),
@@ -624,8 +624,8 @@ def test_titles_state_the_finding():
         "trips": "In one trip: 29 times faster",
         "pages_through_fault": "While Redis is silent, 100 % of pages fail, then 0 %",
         "swimlane, processes": "4 processes, 4 loads; one killed: 2",
-        "pages_around_expiry": "OneFlight: 1 visitor of 100 waits 180 ms, 50 get no page; "
-        "Stale: 0 ms, none",
+        "pages_around_expiry": "OneFlight: 11 of 200 visitors wait, 50 get no page; "
+        "Stale: 1 and none",
         "alive_over_requests": "held: 1,000 users are kept after 1,000 requests; let go: 0",
         "whose_page": "997 of 1,000 requests get a stranger's page, then 0 of 1,000",
         "flight": "When the last of 5 has left, the load is cancelled",
@@ -669,7 +669,7 @@ def test_titles_state_the_finding():
          "50 visitors, 1 load; naive: 50"),
         (partial(charts.flight, ALONE), "1 load, and none is cancelled"),
         (partial(charts.pages_around_expiry, {"Stale": around_expiry(True)}, 2),
-         "Stale: 1 visitor of 100 waits 0 ms"),
+         "Stale: 1 of 200 visitors wait"),
         (partial(charts.alive_over_requests, {"let go": [1, 0]}, "users"),
          "let go: 0 users are kept after 2 requests"),
         (partial(charts.whose_page, {"ours": [0, 1, 2]}), "0 of 3 requests get a stranger's page"),
@@ -787,7 +787,43 @@ def test_how_many_strangers_is_no_number_in_the_text():
     for strangers, words in ((0, "none"), (1, "some"), (5, "some"), (6, "more than half")):
         pages = [0 if i and i <= strangers else i for i in range(10)]
         chart = charts.whose_page({"naive": pages})
-        assert chart.text == f"strangers' pages, simulated: naive {words}"
+        assert chart.text == f"strangers' pages, real: naive {words}"
+
+
+@pytest.mark.parametrize(
+    ("pages", "colours"),
+    [
+        ({"naive": [0] * 1000}, "; red: a stranger's"),
+        ({"ours": list(range(1000))}, "; blue: its own"),
+        (WHOSE, "; red: a stranger's; blue: its own"),
+        ({"half": [i - i % 2 for i in range(1000)]}, "; red: a stranger's; blue: its own"),
+    ],
+)
+def test_only_the_colours_that_are_seen_are_explained(pages, colours):
+    """One dot in a corner is not seen."""
+    chart = charts.whose_page(pages)
+    line = chart.figure.texts[1].get_text()
+    assert line == f"real: whose page each request got{colours}"
+
+
+def test_short_and_long_waits_are_to_scale():
+    """Who comes later waits for the rest: a straight line, from the time of a query to nothing."""
+    chart = charts.pages_around_expiry(EXPIRY, 2)
+    ax = chart.figure.axes[0]
+    assert ax.get_yscale() == "linear"
+    low, high = ax.get_ylim()
+    assert low < 0 < 200 < high < 300
+
+
+def test_the_line_of_the_last_one_out_crosses_no_words():
+    """It leads from the cross of who left last to the load that is cancelled."""
+    chart = charts.flight(EVENTS)
+    [line] = [line for line in chart.figure.axes[0].lines if line.get_linestyle() == ":"]
+    assert line.get_ydata().tolist() == [4, 6]  # visitor 5, load 1
+    ends = line.axes.transData.transform(line.get_xydata())
+    for words, box, _ in texts(chart):
+        if words in ("leaves", "cancelled"):
+            assert not (box.x0 < ends[0][0] < box.x1 and ends[1][1] < box.y0 < box.y1 < ends[0][1])
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -100,6 +100,19 @@ def test_what_is_no_number_gets_one_line(
     assert repr(lab.result("queries", 50)) == "queries: 1 (a common first guess) → 50"
 
 
+def test_what_cannot_be_taken_leaves_the_guess_before_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A slip of the finger costs a line, and not the guess."""
+    first = lab.predict("queries", 40, common=1)
+    assert lab.predict("queries", "forty", common=1) == first
+    assert capsys.readouterr().out.startswith("Your guess is not taken: ")
+    lab.result("queries", 50)
+    assert repr(lab.predict("queries", "forty", common=1)) == "queries: 40 (your guess)"
+    assert [(p.guess, p.answered, p.result) for p in lab.guesses()] == [(40, True, 50)]
+    assert not lab.predict("queries", ..., common=1).answered, "the dots are the reader's own"
+
+
 @pytest.mark.parametrize(
     ("typed", "problem"),
     [
@@ -123,9 +136,9 @@ def test_what_is_no_share_gets_one_line(
 
 def test_words_come_from_a_list(capsys: pytest.CaptureFixture[str]) -> None:
     """A guess in words is one of the choices, in capitals or not; else a line lists them."""
-    ask = partial(lab.predict, "reader", common="sees new", choices=("sees old", "sees new"))
-    assert repr(ask(" Sees old ")) == "reader: sees old (your guess)"
-    assert repr(ask(1)) == "reader: sees new (a common first guess)"
+    ask = partial(lab.predict, common="sees new", choices=("sees old", "sees new"))
+    assert repr(ask("reader", " Sees old ")) == "reader: sees old (your guess)"
+    assert repr(ask("other", 1)) == "other: sees new (a common first guess)"
     line = "Your guess is not taken: choose 'sees old' or 'sees new', not 1.\n"
     assert capsys.readouterr().out == line
 

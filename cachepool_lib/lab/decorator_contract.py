@@ -280,7 +280,7 @@ async def types_matter(bench: DecoratorBench) -> str:
         if (answer := await cached(thing)) != repr(thing):
             raise Unmet(
                 expected=f"a page of its own for {thing!r}",
-                got=f"page({thing!r}) got page({answer})",
+                got=f"page({thing!r}) received page({answer})",
                 hint="Put the type beside the value, inside tuples and frozensets too.",
             )
     return "8 pages for 8 things"
@@ -341,7 +341,42 @@ async def calls_can_be_forgotten(bench: DecoratorBench) -> str:
         raise Unmet(expected="'new', after cache_clear()", got="'old'")
     if (hits := cached.cache_info().hits) != 1:
         raise Unmet(expected="1 hit, from cache_info()", got=f"{hits} hits")
+    if not bench.shared:  # there a method needs a key=
+        await _calls_of_a_method_can_be_forgotten(bench)
     return "'new'"
+
+
+async def _calls_of_a_method_can_be_forgotten(bench: DecoratorBench) -> None:
+    """By way of the class; and by way of the instance, or else it is a TypeError."""
+
+    class User:
+        text = "old"
+
+    async def page(self: Any) -> str:
+        return str(self.text)
+
+    User.page = bench.decorate(page)  # type: ignore[attr-defined]
+    for way in ("user.page.invalidate()", "User.page.invalidate(user)"):
+        user: Any = User()
+        await user.page()
+        user.text = "new"
+        try:
+            if way.startswith("user"):
+                await user.page.invalidate()
+            else:
+                await User.page.invalidate(user)  # type: ignore[attr-defined]
+        except TypeError:
+            if way.startswith("user"):
+                continue
+            raise
+        except Exception as error:
+            raise Unmet(
+                expected=f"a call of a method forgotten by {way}, or a TypeError",
+                got=f"{way} raised {type(error).__name__}",
+                hint="The attribute is the function's, and does not know the instance: say so.",
+            ) from None
+        if await user.page() != "new":
+            raise Unmet(expected=f"'new', after {way}", got=f"'old', after {way}")
 
 
 @promise("D7", "The number of entries is bounded")
@@ -413,7 +448,7 @@ async def the_signature_stays(bench: DecoratorBench) -> str:
     if not any(isinstance(p, ParamSpec) for k in kinds for p in getattr(k, "__parameters__", ())):
         raise Unmet(
             expected="annotations that say: the same parameters, the same result",
-            got="no types: a checker lets any call pass",
+            got="no types: mypy lets any call pass",
             hint="A ParamSpec stands for the parameters: Callable[P, Awaitable[T]] goes in and "
             "comes out.",
         )

@@ -76,6 +76,11 @@ async def exercise(name: str, answer: Any) -> Result:
         )
         hint = "An `await` is missing: without it the call doesn't even begin."
         seen = replace(seen, status="failed", got=got, hint=hint)
+    elif "NameError: " in seen.got and not seen.hint:
+        hint = (
+            "Nothing has that name: define it, or import it, in the cell above, and run that one."
+        )
+        seen = replace(seen, hint=hint)
     return seen
 
 

@@ -58,19 +58,20 @@ def predict(
     """Note your *guess* for the experiment called *name*: a number of 0 or more.
 
     A *share* is a number from 0 to 1, or "30%". Where there are *choices*, it is one of them.
-    Numbers in quotes are taken as well. As long as the guess is `...`, or is nothing that can be
-    taken, the *common* first guess stands in for it, drawn in grey; a line then says why.
-    Guessing again replaces the guess.
+    Numbers in quotes are taken as well. As long as the guess is `...`, the *common* first guess
+    stands in for it, drawn in grey. Guessing again replaces the guess; for what can't be taken a
+    line says why, and the guess before it stays.
     """
-    prediction = Prediction(name, common, unit, answered=False)
+    prediction, before = Prediction(name, common, unit, answered=False), _book.get(name)
     if guess is not ...:
         taken = _one_of(choices, guess) if choices else _number(guess, share)
         if taken is not None:
             prediction = Prediction(name, taken, unit)
         else:
             print(f"Your guess is not taken: {_problem(guess, share, choices)}.")
-    known = _book[name].result if name in _book else None
-    _book[name] = replace(prediction, result=known)
+            if before is not None and before.answered:
+                prediction = replace(before, result=None)
+    _book[name] = replace(prediction, result=before.result if before else None)
     return prediction
 
 

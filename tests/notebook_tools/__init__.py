@@ -67,19 +67,22 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def definitions(notebook: NotebookNode) -> dict[str, Any]:
-    """The names that the notebook's own imports, functions, classes and type variables define.
-
-    Nothing else of it is run, nor is a cell that is meant to raise.
-    """
+    """The names that the notebook's own imports, functions, classes and type variables define."""
     names: dict[str, Any] = {"__name__": "notebook"}
+    for tree in defining(notebook):
+        exec(compile(tree, "<cell>", "exec", dont_inherit=True), names)
+    return names
+
+
+def defining(notebook: NotebookNode) -> Iterator[ast.Module]:
+    """What of each cell defines a name, and nothing else; nor a cell that is meant to raise."""
     kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     for cell in code_cells(notebook):
         if "raises-exception" in tags(cell):
             continue
         tree = ast.parse(cell.source)  # a top-level await parses; it does not run here
         tree.body = [s for s in tree.body if isinstance(s, kinds) or _is_type_variable(s)]
-        exec(compile(tree, "<cell>", "exec", dont_inherit=True), names)
-    return names
+        yield tree
 
 
 def _is_type_variable(statement: ast.stmt) -> bool:

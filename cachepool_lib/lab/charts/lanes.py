@@ -196,8 +196,10 @@ def flight(events: Sequence[Event], *, source: Source = "simulated") -> Chart:
                 ax.plot(x, y, "x", color=ink, markersize=9, mew=2.6, clip_on=False)
                 words = event.what.removeprefix("load is ")
                 note(ax, words, (x, y), (10, 0), va="center", color=ink, bbox=WHITE)
-    for event in ended:
-        ax.axvline(1000 * event.seconds, color=FAILED, linestyle=":", zorder=0.5)
+    for event in ended:  # a line from who left last down to the load
+        x, y = 1000 * event.seconds, lanes.index(event.who)
+        last = [lanes.index(e.who) for e in left if e.seconds <= event.seconds]
+        ax.plot([x, x], [last[-1] if last else y, y], ":", color=FAILED, zorder=0.5)
     ax.set(xlim=(0, 1.18 * end), xlabel="time (milliseconds)")
     text = f"{_count(loads, 'load')}, {len(ended)} cancelled, {len(left)} visitors left"
     if ended and left:

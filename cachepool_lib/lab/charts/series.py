@@ -320,14 +320,17 @@ def _time_for_a_page(axes: Sequence[Axes], high: float) -> None:
     plain_numbers(axes[0].yaxis)
 
 
-def _dots(ax: Axes, name: str, run: Run) -> None:
-    """Draw a dot for each page, pink for an old one, and a cross for each that failed."""
+def _dots(ax: Axes, name: str, run: Run, floor: float = _FLOOR) -> None:
+    """Draw a dot for each page, pink for an old one, and a cross for each that failed.
+
+    What took less than *floor* milliseconds is drawn there.
+    """
     ax.set(title=name, xlim=(0, max(run.at) * 1.03), xlabel="asked for at (seconds)")
     ax.locator_params("x", nbins=5)
     dots: dict[str, list[tuple[float, float]]] = {"fresh": [], "stale": [], "failed": []}
     for at, seconds, outcome in zip(run.at, run.seconds, run.outcomes, strict=True):
         kind = outcome if outcome in dots else "fresh"
-        dots[kind].append((at, max(_FLOOR, 1000 * seconds)))
+        dots[kind].append((at, max(floor, 1000 * seconds)))
     dot: dict[str, Any] = {"marker": "o", "markersize": 5, "mew": 0}
     cross: dict[str, Any] = {"marker": "x", "markersize": 7, "mew": 1.8}
     styles = {"fresh": (FRESH, dot), "stale": (STALE, dot), "failed": (FAILED, cross)}
@@ -359,56 +362,61 @@ def pages_around_expiry(
 ) -> Chart:
     """Draw how long each page took, and when the page expired: *ttl* seconds after each load.
 
-    *down* is when the database was down (seconds). The guess is for the p99 of the first run
-    (milliseconds): 99 of 100 pages took at most that.
+    Counts who got no page, and who waited for one: a millisecond or more. *down* is when the
+    database was down (seconds). The guess is for the p99 of the first run (milliseconds): 99 of 100
+    pages took at most that.
     """
     if not runs:
         raise ValueError("runs is empty: nothing to draw")
     [ttl] = numbers("ttl", [ttl], low=0)
-    tails, failed = {}, {}
+    tails, waiting, failed = {}, {}, {}
     for name, run in runs.items():
         numbers(f"at of {name}", run.at, 0)
-        numbers(f"seconds of {name}", run.seconds, 0)
+        seconds = numbers(f"seconds of {name}", run.seconds, 0)
         tails[name] = 1000 * run.p99
-        failed[name] = list(run.outcomes).count("failed")
+        got = [outcome != "failed" for outcome in run.outcomes]
+        waiting[name] = sum(s >= 0.001 for s, page in zip(seconds, got, strict=True) if page)
+        failed[name] = got.count(False)
     first, *others = tails
-    title = f"{first}: 1 visitor of 100 waits {_millis(tails[first])}"
-    if failed[first]:
-        title += f", {failed[first]} get no page"
+    fails = any(failed.values())
+    title = f"{first}: {waiting[first] or 'none'} of {len(runs[first].at)} visitors wait"
+    title += f", {failed[first] or 'none'} get no page" * fails
     for name in others:
-        title += f"; {name}: {_millis(tails[name])}, {failed[name] or 'none'}"
+        title += f"; {name}: {waiting[name] or 'none'}" + f" and {failed[name] or 'none'}" * fails
     what = "time for each page, a dot a page"
     if any("stale" in run.outcomes for run in runs.values()):
         what += ", pink: an old one"
-    if any(failed.values()):
+    if fails:
         what += ", a cross: a failure"
     figure, axes = canvas(title, what, source, columns=len(runs))
-    _time_for_a_page(axes, 20_000)
-    axes[0].set_ylim(bottom=0.7 * _FLOOR)
-    ticks = [_FLOOR, 1, 10, 100, 1000]
-    axes[0].set_yticks(ticks, ["0", *map(number, ticks[1:])])
+    told = guessed(guess, "ms")
+    top = room(1000 * max(max(run.seconds) for run in runs.values()), told)
+    # Above the dots there is room for words; what fails at once lies at 0, and is seen.
+    axes[0].set(ylim=(-0.05 * top, 1.3 * top), ylabel="time for a page (milliseconds)")
+    plain_numbers(axes[0].yaxis)
     for ax, (name, run) in zip(axes, runs.items(), strict=True):
-        _dots(ax, name, run)
+        _dots(ax, name, run, floor=0.0)
         last = ax.get_xlim()[1]
         if down:
             start, end = numbers("down", down, low=0)
             ax.axvspan(start, min(end, last), color="#E4E4E4", zorder=0, linewidth=0)
             grey = {"facecolor": "#E4E4E4", "edgecolor": "none", "pad": 2}
             middle = (start + min(end, last)) / 2
-            note(ax, "database down", (middle, 1), (0, 6), ha="center", bbox=grey)
-        expiries = [end for load in run.loads if load.ok and (end := load.end + ttl) < last]
+            note(ax, "database\ndown", (middle, 0.5 * top), (0, 0), ha="center", bbox=grey)
+        ends = [load.end + ttl for load in run.loads if load.ok]
+        expiries = [end for end in ends if end <= max(run.at)]
         for expiry in expiries:
             ax.axvline(expiry, 0, 0.8, color=INK, linestyle=":", linewidth=1.2, zorder=0.5)
         if expiries:
-            note(ax, "expires", (expiries[0], 1000), (5, 0), va="center")
+            note(ax, "expires", (expiries[0], top), (5, 0), va="center")
         words = f"p99: {_millis(tails[name])}" + f", {failed[name]} fail" * bool(failed[name])
         colour = FAILED if failed[name] else INK
         style: Any = {"xycoords": "axes fraction", "ha": "center", "va": "top", "weight": "bold"}
         note(ax, words, (0.5, 0.97), (0, 0), color=colour, **style)
-    told = guessed(guess, "ms")
     margin_labels(axes[-1], guess_across(axes, told))
     text = ", ".join(
-        f"{name} p99 {_millis(tail)}, {failed[name] or 'none'} of {len(runs[name].at)} fail"
+        f"{name} p99 {_millis(tail)}, of {len(runs[name].at)} {waiting[name] or 'none'} wait "
+        f"and {failed[name] or 'none'} fail"
         for name, tail in tails.items()
     )
     return finished(figure, f"pages around expiry, {source}: {text}", told)
@@ -424,7 +432,7 @@ def alive_over_requests(
     what: str,
     *,
     guess: float | Guess | None = None,
-    source: Source = "simulated",
+    source: Source = "real",
 ) -> Chart:
     """Draw how many of *what* (such as "users") are in memory after each request.
 
@@ -459,7 +467,7 @@ def whose_page(
     runs: Mapping[str, Sequence[float]],
     *,
     guess: float | Guess | None = None,
-    source: Source = "simulated",
+    source: Source = "real",
 ) -> Chart:
     """Draw whose page each request got: request i should get the page of user i.
 
@@ -475,8 +483,13 @@ def whose_page(
     counts = [f"{len(wrong[name]):,} of {len(pages[name]):,}" for name in pages]
     title = f"{counts[0]} requests get a stranger's page"
     title += "".join(f", then {count}" for count in counts[1:])
-    figure, axes = canvas(title, "whose page each request got; blue: its own", source,
-                          columns=len(pages))  # fmt: skip
+    what = "whose page each request got"
+    if any(wrong.values()):
+        what += "; red: a stranger's"
+    # The first to come to an address gets its own page: a dot or two are not seen.
+    if any(len(wrong[name]) < 0.95 * len(users) for name, users in pages.items()):
+        what += "; blue: its own"
+    figure, axes = canvas(title, what, source, columns=len(pages))
     axes[0].set_ylabel("whose page it got (user)")
     plain_numbers(axes[0].yaxis)
     for ax, (name, users) in zip(axes, pages.items(), strict=True):
