@@ -10,10 +10,9 @@ import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, NamedTuple, Self, TypeVar, cast
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
@@ -113,8 +112,7 @@ class _Link:
             self.free.release()
 
 
-@dataclass(frozen=True, slots=True)
-class _Terms:
+class _Terms(NamedTuple):
     """What the caller of a load asks for, in milliseconds."""
 
     px: int | str
