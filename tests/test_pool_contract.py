@@ -14,7 +14,7 @@ from tests.notebook_tools import ROOT, definitions, read
 
 pytestmark = pytest.mark.anyio
 
-NOTEBOOK = definitions(read(ROOT / "docs" / "draft-04-pool-your-connections.ipynb"))
+NOTEBOOK = definitions(read(ROOT / "notebooks" / "04-pool-your-connections.ipynb"))
 NaivePool, MyPool = NOTEBOOK["NaivePool"], NOTEBOOK["MyPool"]
 
 SYMPTOMS = {
@@ -30,7 +30,7 @@ SYMPTOMS = {
     "P10": "nothing, until the first query",
     "P11": "the first half stays",
     "P12": "nobody counts",
-    "P13": "a caller is overtaken by more than 10",
+    "P13": "a caller is overtaken by 20",
     "P14": "an error that names another cause",
     "P15": "s3cret in vars()",
     "P16": "2 connections",
