@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 T = TypeVar("T")
 
-PATIENCE = 1.5  # seconds, after which somebody counts as forgotten
+PATIENCE = 1.0  # seconds, after which somebody counts as forgotten
 
 
 class Pools:

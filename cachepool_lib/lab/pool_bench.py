@@ -20,7 +20,7 @@ __all__ = ["PATIENCE", "PoolBench", "borrowed", "done", "settled", "watching"]
 
 T = TypeVar("T")
 
-PATIENCE = 1.5  # seconds, after which a caller counts as forgotten
+PATIENCE = 1.0  # seconds, after which a caller counts as forgotten
 
 _bench: ContextVar["PoolBench"] = ContextVar("bench")
 

@@ -48,7 +48,7 @@ def promise(name: str, title: str) -> Callable[[Promise], Promise]:
 
 async def check(names: str, *candidates: type) -> Report:
     """Ask each class for the promises in *names*, against the lab's PostgreSQL."""
-    url, seats = (await services()).database_url, asyncio.Semaphore(8)  # connections are scarce
+    url, seats = (await services()).database_url, asyncio.Semaphore(12)  # connections are scarce
 
     async def question(function: Promise, candidate: type) -> str:
         async with seats, PoolBench(candidate, url) as bench:
@@ -107,24 +107,24 @@ async def stays_below_the_limit(bench: PoolBench) -> str:
 
 @promise("P3", "Waiting for a connection has an end")
 async def waiting_has_an_end(bench: PoolBench) -> str:
-    pool = bench.new(max_size=1, acquire_timeout=0.5)
+    pool = bench.new(max_size=1, acquire_timeout=0.3)
     await pool.initialize()
     async with borrowed(pool, 1):
         call = await settled(pool.fetch("SELECT 1"))
     if call is None:
         raise Unmet(
-            expected="TimeoutError after acquire_timeout=0.5",
+            expected="TimeoutError after acquire_timeout=0.3",
             got=f"still waiting after {PATIENCE:g} s",
             hint="asyncpg's acquire() takes a timeout; without one it waits for ever.",
         )
     if not isinstance(call.exception(), TimeoutError):
-        raise Unmet(expected="TimeoutError after acquire_timeout=0.5", got=f"{call!r}")
+        raise Unmet(expected="TimeoutError after acquire_timeout=0.3", got=f"{call!r}")
     return "TimeoutError"
 
 
 @promise("P4", "Who borrows twice is told, and the pool lives on")
 async def borrowing_twice_ends(bench: PoolBench) -> str:
-    pool = bench.new(min_size=2, max_size=2, acquire_timeout=0.5)
+    pool = bench.new(min_size=2, max_size=2, acquire_timeout=0.3)
     await pool.initialize()
     both, holding = asyncio.Event(), 0
 
@@ -188,7 +188,7 @@ async def cancelling_leaks_nothing(bench: PoolBench) -> str:
     for caller in callers:
         caller.cancel()
     await asyncio.wait(callers)
-    after = await settled(asyncio.gather(*(pool.fetch("SELECT 1") for _ in range(4))), 5)
+    after = await settled(asyncio.gather(*(pool.fetch("SELECT 1") for _ in range(4))), 2)
     if after is None or after.exception():
         raise Unmet(expected="4 answers after 6 cancelled callers", got="no answer")
     return "4 answers after 6 cancelled"

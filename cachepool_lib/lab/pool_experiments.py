@@ -19,7 +19,7 @@ from .live import Live
 from .pool_bench import PoolBench, borrowed, watching
 from .services import services
 
-SILENCE = 2.5  # seconds for which lab.silence keeps the server silent
+SILENCE = 2.0  # seconds for which lab.silence keeps the server silent
 
 
 @contextlib.asynccontextmanager
@@ -257,7 +257,7 @@ async def throughput(
     sizes: Iterable[int],
     *,
     workers: int = 16,
-    seconds: float = 0.25,
+    seconds: float = 0.2,
 ) -> dict[int, Throughput]:
     """Let so many workers send the query again and again, with a pool of each size."""
     found = {}
@@ -438,7 +438,7 @@ async def hot_row(
     sizes: Iterable[int],
     *,
     workers: int = 36,
-    seconds: float = 0.4,
+    seconds: float = 0.3,
 ) -> dict[int, HotRow]:
     """Let all workers change one row again and again; each has it locked for 3 ms."""
     found = {}
