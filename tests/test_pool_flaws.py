@@ -313,7 +313,7 @@ async def test_p12_it_can_be_watched(pools: Pools) -> None:
 
 
 async def test_p13_first_come_first_served(pools: Pools) -> None:
-    """Also by who asks when a connection has come back, and who waits is not awake yet."""
+    """Nobody overtakes who waits, not even by asking when a connection has just come back."""
     pool, order = pools(1, 1), []
     callers: list[asyncio.Task[None]] = []
 

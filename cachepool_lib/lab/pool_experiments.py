@@ -324,7 +324,7 @@ class Arrivals:
 
 
 async def arrivals(
-    candidate: type, utilisations: Iterable[float], *, size: int = 4, seconds: float = 0.8
+    candidate: type, utilisations: Iterable[float], *, size: int = 4, seconds: float = 0.6
 ) -> dict[float, Arrivals]:
     """Send queries at random moments (Poisson), each sleeping for a random time (exponential).
 

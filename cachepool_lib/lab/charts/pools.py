@@ -399,7 +399,9 @@ def wait_by_utilisation(
     for share, unit in zip(busy, units, strict=True):
         x, arrow = pinned(share, 0, 1.02, "←→")
         ax.plot(x, unit, "o", color=HIT, markersize=9, clip_on=False)
-        note(ax, _short(unit) + arrow, (x, unit), (-9, 5), ha="right", color=HIT, weight="bold")
+        # Below the curve, where nothing else is drawn, unless the picture ends there.
+        by, ha = ((8, -8), "left") if x < 0.96 else ((-9, 5), "right")
+        note(ax, _short(unit) + arrow, (x, unit), by, ha=ha, color=HIT, weight="bold")
     told = guessed(guess, "times")
     if told:
         y, arrow = pinned(units[0] * told.value, 0, top)
