@@ -116,17 +116,22 @@ class PoolBench(Bench):
         self.options["reset"] = reset
 
     async def count(self, wanted: int) -> int:
-        """How many connections the server has: at once if as many as wanted, else when the number
-        has stopped changing."""
+        """How many connections the server has: at once if as many as wanted, or as are open on this
+        side, else when the number has stopped changing."""
         last, since = -1, 0.0
         loop = asyncio.get_running_loop()
         while True:
             number = await self.count_now()
             if number != last:
                 last, since = number, loop.time()
-            if number == wanted or loop.time() > since + 0.5:
+            if number in (wanted, self.open_here) or loop.time() > since + 0.5:
                 return number
             await asyncio.sleep(0.02)
+
+    @property
+    def open_here(self) -> int:
+        """How many connections the pools have, also those that their class has lost."""
+        return sum(pool.get_size() for pool in self.opened)
 
     async def count_now(self) -> int:
         """How many connections the server has at this moment."""
