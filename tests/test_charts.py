@@ -189,8 +189,10 @@ NINE = Borrowing(
 )  # fmt: skip
 TEN = Borrowing(10, 10, [(lane, lane, 0.001, 1.1) for lane in range(10)], [(0.002, 10)], 0, 1.1)
 QUEUES = {
-    "InTime": Queue([0.0] * 60 + [0.036] * 500 + [0.07] * 30 + [0.1] * 8, 70),
-    "Fair": Queue([0.043 + i / 100_000 for i in range(600)], 0),
+    "InTime": Queue(
+        20, [*range(20, 40), *range(20)], [0.05 + 0.0025 * i for i in range(20)] + [0.0] * 20
+    ),
+    "Fair": Queue(20, [*range(40)], [0.0025 * i for i in range(20)] + [0.05] * 20),
 }
 SIZES = {
     "sleeping": {1: Throughput(90, 0.2), 2: Throughput(180, 0.1), 4: Throughput(350, 0.05),
@@ -307,8 +309,7 @@ GUESSING: dict[str, tuple[Callable[..., Chart], str]] = {
     ),
     "waits": (
         partial(charts.waits, QUEUES),
-        "the unluckiest caller, real: "
-        "InTime overtaken by more than 10, Fair overtaken by nobody",
+        "the unluckiest caller, real: InTime overtaken by 20, Fair overtaken by nobody",
     ),
     "throughput_by_size": (
         partial(charts.throughput_by_size, SIZES, 2),
@@ -581,7 +582,7 @@ AXES = {
     "connecting": ("time (milliseconds)", "connection for each query from the pool"),
     "connections_over_time": ("time (milliseconds)", "connections"),
     "borrowings": ("time (milliseconds)", "connections"),
-    "waits": ("wait for a connection (milliseconds)", "share"),
+    "waits": ("callers, in the order in which they asked", "wait (milliseconds)"),
     "throughput_by_size": ("connections in the pool (log scale)", "queries per second"),
     "wait_by_utilisation": ("utilisation: share of the time", "mean wait"),
     "wait_by_size": ("connections in the pool", "mean wait"),
@@ -635,7 +636,7 @@ def test_titles_state_the_finding():
         "connecting": "Connecting each time takes 21 times as long",
         "connections_over_time": "max_size is 5, and NaivePool opens 30 connections, OpensOnce 5",
         "borrowings": "9 pages, 9 finish; 10 pages, 0 finish",
-        "waits": "One caller in a hundred waits longer than 100 ms (InTime), 49 ms (Fair)",
+        "waits": "The unluckiest caller is overtaken by 20 (InTime), by nobody (Fair)",
         "throughput_by_size": "16 connections instead of 2: sleeping × 7.8, computing × 1",
         "wait_by_utilisation": "From 0.61 to 0.93 busy, the wait grows 18 times",
         "wait_by_size": "8 connections for a load of 6: a mean wait of 0.18",
@@ -684,7 +685,7 @@ def test_titles_state_the_finding():
         (partial(charts.connections_over_time, {"ours": OPENINGS["OpensOnce"]}, 5),
          "max_size is 5, and ours keeps to it"),
         (partial(charts.waits, {"ours": QUEUES["Fair"]}),
-         "One caller in a hundred waits longer than 49 ms"),
+         "The unluckiest caller is overtaken by nobody"),
         (partial(charts.wait_by_size, BY_SIZE, 6, 4),
          "4 connections for a load of 6: the queue never ends"),
         (partial(charts.wait_by_size, {8: 1.0, 9: 0.5}, 2, 9),
@@ -754,7 +755,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: charts.connections_over_time({}, 5), "runs is empty"),
     (lambda: charts.borrowings([]), "runs is empty"),
     (lambda: charts.waits({}), "queues is empty"),
-    (lambda: charts.waits({"ours": Queue([])}), "waits of ours is empty"),
+    (lambda: charts.waits({"ours": Queue(1)}), "waits of ours is empty"),
     (lambda: charts.throughput_by_size({}, 2), "runs is empty"),
     (lambda: charts.throughput_by_size(SIZES, 2, compare=(2, 32)), "must have the sizes 2 and 32"),
     (lambda: charts.wait_by_utilisation({0.9: BUSY[0.93]}, ERLANG), "two measured"),

@@ -1,6 +1,7 @@
 """DatabasePool on a server that works: the tutorial's usage, arguments, limits, transactions."""
 
 import asyncio
+import itertools
 import math
 import subprocess
 import sys
@@ -201,6 +202,23 @@ async def test_a_caller_may_be_more_or_less_patient_than_the_pool() -> None:
             await hold.free()
             assert await (await patient).fetchval("SELECT 1") == 1
         await borrowing.__aexit__(None, None, None)
+
+
+async def test_in_a_crowd_nobody_is_overtaken_by_anybody() -> None:
+    """Of 40 that ask again and again for one of 4."""
+    async with witness() as seen, pool(seen, 4, 4) as made:
+        asked, order = itertools.count(), []
+
+        async def work() -> None:
+            for _ in range(10):
+                mine = next(asked)
+                async with made.acquire() as connection:
+                    order.append(mine)
+                    await connection.fetch("SELECT 1")
+
+        await made.initialize()
+        await asyncio.gather(*(work() for _ in range(40)))
+        assert order == list(range(400))
 
 
 @pytest.mark.parametrize("nested", [False, True])

@@ -14,23 +14,23 @@ from tests.notebook_tools import ROOT, definitions, read
 
 pytestmark = pytest.mark.anyio
 
-NOTEBOOK = definitions(read(ROOT / "docs" / "draft-04-pool-your-connections.ipynb"))
+NOTEBOOK = definitions(read(ROOT / "notebooks" / "04-pool-your-connections.ipynb"))
 NaivePool, MyPool = NOTEBOOK["NaivePool"], NOTEBOOK["MyPool"]
 
 SYMPTOMS = {
     "P1": "10 connections, 8 after close",
     "P2": "TooManyConnectionsError for some of 24 callers",
-    "P3": "still waiting after 1.5 s",
-    "P4": "2 pages on 2 connections, stuck after 1.5 s",
-    "P5": "close still waits after 1.5 s",
+    "P3": "still waiting after 1 s",
+    "P4": "2 pages on 2 connections, stuck after 1 s",
+    "P5": "close still waits after 1 s",
     "P6": "InterfaceError: pool is closed",
     "P7": "who waits gets an error from inside asyncpg",
-    "P8": "still waiting after 1.5 s",
+    "P8": "still waiting after 1 s",
     "P9": "ConnectionDoesNotExistError for 2 of 2",
     "P10": "nothing, until the first query",
     "P11": "the first half stays",
     "P12": "nobody counts",
-    "P13": "a caller is overtaken by more than 10",
+    "P13": "a caller is overtaken by 20",
     "P14": "an error that names another cause",
     "P15": "s3cret in vars()",
     "P16": "2 connections",

@@ -8,59 +8,29 @@ from typing import Any
 import asyncpg
 import pytest
 
-from cachepool_lib import lab
-from cachepool_lib.lab.checks import Result
 from cachepool_lib.lab.pool_exercises import EXERCISES
-from tests.notebook_tools import ROOT, definitions, read, tags
-from tests.notebook_tools.form import SOLUTION
+from tests.exercise_tools import Exercises, look_at, message
 
-SOURCE = read(ROOT / "docs" / "draft-04-pool-your-connections.ipynb")
-NOTEBOOK = definitions(SOURCE)
-NaivePool = NOTEBOOK["NaivePool"]
+COURSE = Exercises(
+    "04-pool-your-connections.ipynb", {"04-1": "pool_size", "04-2": "Yours", "04-3": "page"}
+)
+NaivePool = COURSE.notebook["NaivePool"]
 NAME, ORDERS = "SELECT name FROM users WHERE id = $1", "SELECT day, quantity FROM orders"
-ANSWERS = {"04-1": "pool_size", "04-2": "Yours", "04-3": "page"}
-
-
-def solution(name: str) -> Any:
-    """The answer that the notebook folds away."""
-    [cell] = [cell for cell in SOURCE.cells if f"solution-{name}" in tags(cell)]
-    found = SOLUTION.search(cell.source)
-    assert found
-    names = {**NOTEBOOK, "NAME": NAME, "ORDERS": ORDERS}
-    exec(found["code"], names)
-    return names[ANSWERS[name]]
-
-
-def look_at(name: str, answer: Any) -> Result:
-    """What the notebook's check says, and that it leaves nothing for the last cell to find."""
-
-    async def cells() -> Result:
-        result = await lab.exercise(name, answer)
-        await lab.nothing_left()
-        return result
-
-    return asyncio.run(cells())
-
-
-def message(name: str, answer: Any) -> str:
-    result = look_at(name, answer)
-    assert result.status == "failed"
-    assert result.expected
-    return f"{result.got} {result.hint}"
+COURSE.notebook.update(NAME=NAME, ORDERS=ORDERS)  # the solution of 04-3 uses them
 
 
 def test_every_exercise_is_tested_here() -> None:
-    assert set(EXERCISES) == set(ANSWERS)
+    assert set(EXERCISES) == set(COURSE.answers)
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", COURSE.answers)
 def test_the_solution_passes(name: str) -> None:
-    assert look_at(name, solution(name)).passed
+    assert look_at(name, COURSE.solution(name)).passed
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", COURSE.answers)
 def test_the_stub_is_not_solved_yet(name: str) -> None:
-    assert look_at(name, NOTEBOOK[ANSWERS[name]]).status == "not solved yet"
+    assert look_at(name, COURSE.stub(name)).status == "not solved yet"
 
 
 # 04-1

@@ -1,18 +1,17 @@
 """What notebook 04 measures: counted where it can be counted, and beside theory."""
 
-import asyncio
 import math
 
 import asyncpg
 import pytest
 
 from cachepool_lib import DatabasePool, lab
-from cachepool_lib.lab.pool_experiments import Queue, erlang_c, queue, typical
+from cachepool_lib.lab.pool_experiments import Queue, erlang_c, typical
 from tests.notebook_tools import ROOT, definitions, read
 
 pytestmark = pytest.mark.anyio
 
-NaivePool = definitions(read(ROOT / "docs" / "draft-04-pool-your-connections.ipynb"))["NaivePool"]
+NaivePool = definitions(read(ROOT / "notebooks" / "04-pool-your-connections.ipynb"))["NaivePool"]
 
 
 @pytest.mark.parametrize(("servers", "load"), [(1, 0.5), (2, 1), (4, 3.32), (10, 8), (4, 0)])
@@ -54,38 +53,27 @@ async def test_pages_that_borrow_twice_finish_or_not() -> None:
     assert all(end <= none.seconds for _, _, _, end in none.holds)
 
 
-async def test_who_is_overtaken_is_counted() -> None:
-    """By those who asked later and were served before."""
+@pytest.mark.parametrize(
+    ("pool", "served", "overtaken"),
+    [
+        (NaivePool, [5, 6, 7, 3, 4, 0, 1, 2], 5),  # woken in vain, 0 to 2 went to the end
+        (DatabasePool, list(range(8)), 0),
+    ],
+)
+async def test_newcomers_are_served_first_or_last(
+    pool: type, served: list[int], overtaken: int
+) -> None:
+    """Each asks in the one moment in which nobody who waits is awake; the same on every machine."""
+    run = await lab.queue_with_newcomers(pool, waiting=5, newcomers=3)
+    assert run.served == served
+    assert run.overtaken == overtaken
+    assert len(run.waits) == 8
+    assert (max(run.waits[5:]) < min(run.waits[:5])) == (pool is NaivePool)
 
-    class Last:
-        """Serves who asked last."""
 
-        waiting: list[asyncio.Future[None]]
-
-        async def initialize(self) -> None:
-            self.waiting, self.busy = [], False
-
-        def acquire(self) -> "Last":
-            return self
-
-        async def __aenter__(self) -> "Last":
-            if self.busy:
-                turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self.waiting.append(turn)
-                await turn
-            self.busy = True
-            return self
-
-        async def __aexit__(self, *exc: object) -> None:
-            self.busy = bool(self.waiting)
-            if self.waiting:
-                self.waiting.pop().set_result(None)
-
-        async def fetch(self, *args: object) -> None:
-            await asyncio.sleep(0)
-
-    run: Queue = await queue(Last(), workers=4, turns=30)
-    assert run.overtaken > 10
+def test_who_is_overtaken_is_counted() -> None:
+    """By those who asked later and were served before: 1 by 2 and 3."""
+    assert Queue(2, [0, 2, 3, 1]).overtaken == 2
 
 
 async def test_arrivals_follow_littles_law() -> None:

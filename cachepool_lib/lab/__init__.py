@@ -32,7 +32,7 @@ from .pool_experiments import (
     idle_cut,
     mean_wait,
     pages_that_borrow_twice,
-    queue_of,
+    queue_with_newcomers,
     silence,
     throughput,
 )
@@ -99,7 +99,7 @@ __all__ = [
     "outage",
     "pages_that_borrow_twice",
     "predict",
-    "queue_of",
+    "queue_with_newcomers",
     "record",
     "replay",
     "result",

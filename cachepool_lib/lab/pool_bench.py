@@ -20,9 +20,9 @@ __all__ = ["PATIENCE", "PoolBench", "borrowed", "done", "settled", "watching"]
 
 T = TypeVar("T")
 
-PATIENCE = 1.5  # seconds, after which a caller counts as forgotten
+PATIENCE = 1.0  # seconds, after which a caller counts as forgotten
 
-_opened: ContextVar[list[Any]] = ContextVar("opened")
+_bench: ContextVar["PoolBench"] = ContextVar("bench")
 
 
 @contextlib.contextmanager
@@ -40,10 +40,11 @@ def watching() -> Iterator[None]:
 
     @wraps(make)
     def create_pool(*args: Any, **options: Any) -> Any:
-        pool = make(*args, **options)
-        with contextlib.suppress(LookupError):
-            _opened.get().append(pool)
-        return pool
+        bench = _bench.get(None)
+        if bench is None:
+            return make(*args, **options)
+        bench.opened.append(make(*args, **{**options, **bench.options}))
+        return bench.opened[-1]
 
     def quietly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         expected = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
@@ -76,12 +77,13 @@ class PoolBench(Bench):
         self.url = f"{url}{'&' if '?' in url else '?'}application_name={self.name}"
         # As in A11: the naive code caches rows as they come, better code what it makes of them.
         self.row: Callable[[Any], Any] = dict if hasattr(candidate, "fetchrow") else lambda row: row
+        self.options: dict[str, Any] = {}  # for every pool of asyncpg that is made
         self._built: list[Any] = []
 
     async def __aenter__(self) -> "PoolBench":
         self.admin: Any = await asyncpg.connect(self.plain)
         self.opened: list[Any] = []  # pools of asyncpg
-        _opened.set(self.opened)
+        _bench.set(self)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -100,18 +102,36 @@ class PoolBench(Bench):
         self._built.append(pool)
         return pool
 
+    def when_given_back(self, call: Callable[[], object]) -> None:
+        """Let pools built from now on *call* whenever a connection comes back.
+
+        That is the last moment before asyncpg puts it where it lies for everybody, and wakes up who
+        has waited longest: a task that is made now runs before that one.
+        """
+
+        async def reset(connection: Any) -> None:
+            await connection.reset()
+            call()
+
+        self.options["reset"] = reset
+
     async def count(self, wanted: int) -> int:
-        """How many connections the server has: at once if as many as wanted, else when the number
-        has stopped changing."""
+        """How many connections the server has: at once if as many as wanted, or as are open on this
+        side, else when the number has stopped changing."""
         last, since = -1, 0.0
         loop = asyncio.get_running_loop()
         while True:
             number = await self.count_now()
             if number != last:
                 last, since = number, loop.time()
-            if number == wanted or loop.time() > since + 0.5:
+            if number in (wanted, self.open_here) or loop.time() > since + 0.5:
                 return number
             await asyncio.sleep(0.02)
+
+    @property
+    def open_here(self) -> int:
+        """How many connections the pools have, also those that their class has lost."""
+        return sum(pool.get_size() for pool in self.opened)
 
     async def count_now(self) -> int:
         """How many connections the server has at this moment."""

@@ -16,10 +16,10 @@ from typing import Any
 
 from .faults import Proxy
 from .live import Live
-from .pool_bench import PoolBench, watching
+from .pool_bench import PoolBench, borrowed, watching
 from .services import services
 
-SILENCE = 2.5  # seconds for which lab.silence keeps the server silent
+SILENCE = 2.0  # seconds for which lab.silence keeps the server silent
 
 
 @contextlib.asynccontextmanager
@@ -75,7 +75,7 @@ async def first_callers(
         await watched(asyncio.sleep(0.1))
         await watched(pool.close())
         closed = changed = time.perf_counter() - start
-        while counts[-1][1] and counts[-1][0] < changed + 0.5:
+        while counts[-1][1] != bench.open_here and counts[-1][0] < changed + 0.5:
             await look()
             if counts[-1][1] != counts[-2][1]:
                 changed = counts[-1][0]
@@ -177,48 +177,61 @@ async def pages_that_borrow_twice(candidate: type, pages: int, *, size: int = 10
 
 @dataclass
 class Queue:
-    """How long each caller waited for a connection (seconds), and how often the unluckiest was
-    *overtaken*: how many got one who had asked later."""
+    """Callers, numbered as they asked: in which order they were served, how long each waited (s).
 
-    waits: list[float] = field(default_factory=list)
-    overtaken: int = 0
-
-
-async def queue(pool: Any, workers: int = 40, turns: int = 600, seconds: float = 0.002) -> Queue:
-    """Let so many workers ask *pool* again and again, each for a query that sleeps.
-
-    In all they get *turns* connections and a few more. The first wait of each worker is not noted:
-    they begin all at once.
+    The first *waiting* of them asked while nobody was served yet.
     """
-    run, asked, got = Queue(), 0, 0
-    waiting: dict[int, int] = {}  # number of the caller: how often it was overtaken
 
-    async def worker() -> None:
-        nonlocal asked, got
-        first = True
-        while got < turns:
-            asked += 1
-            mine, since = asked, time.perf_counter()
-            waiting[mine] = 0
-            async with pool.acquire() as connection:
-                got += 1
-                if not first:
-                    run.waits.append(time.perf_counter() - since)
-                run.overtaken = max(run.overtaken, waiting.pop(mine))
-                for earlier in waiting:
-                    waiting[earlier] += earlier < mine
-                await connection.fetch("SELECT pg_sleep($1)", seconds)
-            first = False
+    waiting: int
+    served: list[int] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
 
-    await pool.initialize()
-    await asyncio.gather(*(worker() for _ in range(workers)))
+    @property
+    def overtaken(self) -> int:
+        """How many who asked later were served before the unluckiest caller."""
+        return max(
+            sum(later > caller for later in self.served[:place])
+            for place, caller in enumerate(self.served)
+        )
+
+
+async def queue(bench: PoolBench, *, waiting: int = 20, newcomers: int = 20) -> Queue:
+    """Let so many callers wait for one connection; and whenever it comes back, somebody new asks.
+
+    Each has the connection for two milliseconds. The newcomer asks after the connection came back,
+    and before the first of those who wait has been woken up: that is one turn of the event loop, so
+    it needs no luck, and happens on every machine alike.
+    """
+    pool, run = bench.new(min_size=1, max_size=1), Queue(waiting)
+
+    async def call(number: int) -> None:
+        since = time.perf_counter()
+        async with pool.acquire() as connection:
+            run.waits[number] = time.perf_counter() - since
+            run.served.append(number)
+            await connection.fetch("SELECT pg_sleep(0.002)")
+
+    async with asyncio.TaskGroup() as group:
+
+        def come() -> None:
+            if len(run.waits) < waiting + newcomers:
+                group.create_task(call(len(run.waits)))
+                run.waits.append(0.0)
+
+        bench.when_given_back(come)
+        await pool.initialize()
+        async with borrowed(pool, 1):
+            for _ in range(waiting):
+                come()
+            for _ in range(10):  # turns of the event loop, in which each gets as far as it can
+                await asyncio.sleep(0)
     return run
 
 
-async def queue_of(candidate: type, *, workers: int = 40, size: int = 4) -> Queue:
-    """lab.queue() with a new pool of this class."""
+async def queue_with_newcomers(candidate: type, *, waiting: int = 20, newcomers: int = 20) -> Queue:
+    """Show who is served when, while somebody new asks whenever a connection comes back."""
     async with _bench(candidate) as bench:
-        return await queue(bench.new(min_size=size, max_size=size), workers)
+        return await queue(bench, waiting=waiting, newcomers=newcomers)
 
 
 # How many connections
@@ -244,7 +257,7 @@ async def throughput(
     sizes: Iterable[int],
     *,
     workers: int = 16,
-    seconds: float = 0.25,
+    seconds: float = 0.2,
 ) -> dict[int, Throughput]:
     """Let so many workers send the query again and again, with a pool of each size."""
     found = {}
@@ -311,7 +324,7 @@ class Arrivals:
 
 
 async def arrivals(
-    candidate: type, utilisations: Iterable[float], *, size: int = 4, seconds: float = 0.8
+    candidate: type, utilisations: Iterable[float], *, size: int = 4, seconds: float = 0.6
 ) -> dict[float, Arrivals]:
     """Send queries at random moments (Poisson), each sleeping for a random time (exponential).
 
@@ -425,7 +438,7 @@ async def hot_row(
     sizes: Iterable[int],
     *,
     workers: int = 36,
-    seconds: float = 0.4,
+    seconds: float = 0.3,
 ) -> dict[int, HotRow]:
     """Let all workers change one row again and again; each has it locked for 3 ms."""
     found = {}

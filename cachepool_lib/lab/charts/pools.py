@@ -216,7 +216,11 @@ def borrowings(
 
 
 class Queue(Protocol):
-    """Waits in seconds, and by how many later callers the unluckiest was overtaken."""
+    """Waits in seconds, in the order of asking: of those who were there before anybody was served,
+    *waiting*, and of those who came later; and by how many the unluckiest was overtaken."""
+
+    @property
+    def waiting(self) -> int: ...
 
     @property
     def waits(self) -> Sequence[float]: ...
@@ -230,54 +234,45 @@ def waits(
     queues: Mapping[str, Queue],
     *,
     guess: float | Guess | None = None,
-    at_least: int = 10,
     source: Source = "real",
 ) -> Chart:
-    """Draw which share of the callers waits longer than so many milliseconds, a line a pool.
+    """Draw how long each caller waits, in the order in which they asked, a line a pool.
 
-    The guess is by how many the unluckiest caller of the first was overtaken. The line of text only
-    says whether by nobody, or by more than *at_least*.
+    The guess is by how many later callers the unluckiest of the first was overtaken.
     """
     if not queues:
         raise ValueError("queues is empty: nothing to draw")
     rows = {
-        name: sorted(1000 * s for s in numbers(f"waits of {name}", queue.waits, 0))
+        name: [1000 * s for s in numbers(f"waits of {name}", queue.waits, 0)]
         for name, queue in queues.items()
     }
-    tails = {name: row[int(0.99 * (len(row) - 1))] for name, row in rows.items()}
+    by = {name: f"{queue.overtaken or 'nobody'}" for name, queue in queues.items()}
     names = list(rows)
-    title = "One caller in a hundred waits longer than " + ", ".join(
-        f"{_short(tails[name])} ms" + (f" ({name})" if len(names) > 1 else "") for name in names
-    )
-    figure, [ax] = canvas(title, "share of the callers who wait longer than that", source)
-    ax.set(yscale="log", ylim=(0.002, 1.5), xlim=(0, 1.05 * max(row[-1] for row in rows.values())))
-    ax.set(xlabel="wait for a connection (milliseconds)", ylabel="share (log scale)")
-    ax.set_yticks([0.01, 0.1, 1], ["1 %", "10 %", "100 %"])
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.axhline(0.01, color=QUIET, linestyle=":", linewidth=1.2)
-    labels = []
+    first = queues[names[0]].waiting
+    who = [f"by {by[name]}" + (f" ({name})" if len(names) > 1 else "") for name in names]
+    title = "The unluckiest caller is overtaken " + ", ".join(who)
+    figure, [ax] = canvas(title, "each caller's wait for the one connection", source)
+    top = max(1e-3, *(wait for row in rows.values() for wait in row))
+    count = max(map(len, rows.values()))
+    ax.set(xlim=(0, count + 1), ylim=(-0.04 * top, 1.3 * top))
+    ax.set(xlabel="callers, in the order in which they asked", ylabel="wait (milliseconds)")
+    ax.locator_params("y", nbins=5)
+    ax.axvline(first + 0.5, color=QUIET, linestyle=":", linewidth=1.2)
+    style: Any = {"xycoords": ax.get_xaxis_transform(), "va": "top", "color": QUIET}
+    note(ax, "were in the queue already", (first + 0.5, 1), (-8, -2), ha="right", **style)
+    note(ax, "came later, one by one", (first + 0.5, 1), (8, -2), ha="left", **style)
     for name, row in rows.items():
         colour = OURS if name == names[-1] and len(names) > 1 else INK
-        shares = [max(0.002, 1 - i / len(row)) for i in range(len(row))]
-        ax.plot(row, shares, color=colour, drawstyle="steps-post", linewidth=2.4)
-        ax.plot(tails[name], 0.01, "o", color=colour, markersize=8)
-        by = "nobody" if not queues[name].overtaken else f"{queues[name].overtaken}"
-        labels.append(f"{name}: the unluckiest is overtaken by {by}")
-        place: Any = {"xycoords": "axes fraction", "va": "top", "ha": "right", "bbox": WHITE}
-        at = (0.99, 1.1 - 0.11 * len(labels))
-        note(ax, labels[-1], at, (0, 0), color=colour, weight="bold", **place)
+        ax.plot(range(1, len(row) + 1), row, "o-", color=colour, markersize=4, linewidth=1.2)
+        text = f"{name}: {_short(max(row))} ms at most, {_short(sum(row) / len(row))} on average"
+        at = (first + 1, max(row))
+        note(ax, text, at, (6, 6), va="bottom", color=colour, weight="bold", bbox=WHITE)
     told = guessed(guess, "others")
     if told:
-        where: Any = {"xycoords": "axes fraction", "va": "top", "ha": "right"}
-        guess_box(ax, told.label, (0.98, 0.96 - 0.11 * len(labels)), **where)
-    ends = ", ".join(f"{name} {_by(queues[name].overtaken, at_least)}" for name in names)
+        where: Any = {"xycoords": "axes fraction", "va": "center", "ha": "right"}
+        guess_box(ax, told.label, (0.98, 0.3), **where)
+    ends = ", ".join(f"{name} overtaken by {by[name]}" for name in names)
     return finished(figure, f"the unluckiest caller, {source}: {ends}", told)
-
-
-def _by(overtaken: int, at_least: int) -> str:
-    if not overtaken:
-        return "overtaken by nobody"
-    return f"overtaken by {'more than' if overtaken > at_least else 'at most'} {at_least}"
 
 
 class Throughput(Protocol):
@@ -404,7 +399,9 @@ def wait_by_utilisation(
     for share, unit in zip(busy, units, strict=True):
         x, arrow = pinned(share, 0, 1.02, "←→")
         ax.plot(x, unit, "o", color=HIT, markersize=9, clip_on=False)
-        note(ax, _short(unit) + arrow, (x, unit), (-9, 5), ha="right", color=HIT, weight="bold")
+        # Below the curve, where nothing else is drawn, unless the picture ends there.
+        by, ha = ((8, -8), "left") if x < 0.96 else ((-9, 5), "right")
+        note(ax, _short(unit) + arrow, (x, unit), by, ha=ha, color=HIT, weight="bold")
     told = guessed(guess, "times")
     if told:
         y, arrow = pinned(units[0] * told.value, 0, top)
