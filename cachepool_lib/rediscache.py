@@ -93,23 +93,53 @@ class _Budget:
 
 
 class _Link:
-    """A client for one event loop, and turns for its connections.
+    """A client for one event loop, with turns for its connections and a limit for each reply.
 
-    Ten at first, and one more for each answer that comes while others wait: a crowd that met no
-    open connection would be busy for longer than a timeout with opening one for each.
+    Ten turns at first, and one more for each answer that comes while others wait: a crowd that met
+    no open connection would be busy for longer than a timeout with opening one for each.
     """
 
-    def __init__(self, client: Any, most: int) -> None:
+    def __init__(self, client: Any, most: int, loop: asyncio.AbstractEventLoop) -> None:
         self.client = client
         pool = getattr(client, "connection_pool", None)
         self.most = min(most, getattr(pool, "max_connections", most))
         self.turns = min(10, self.most)
         self.free = asyncio.Semaphore(self.turns)
+        self.limits: dict[asyncio.Timeout, float] = {}  # of the replies awaited: when they end
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
 
     def answered(self) -> None:
         if self.turns < self.most and self.free.locked():
             self.turns += 1
             self.free.release()
+
+    def watch(self, limit: asyncio.Timeout, due: float) -> None:
+        """End *limit* at *due* if it is still there. One timer for all costs less than one each."""
+        self.limits[limit] = due
+        if self._timer is None or due < self._timer.when():
+            self._look_at(due)
+
+    def _look_at(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._look, due)
+
+    def _look(self, due: float, grace: float = 0.05) -> None:
+        """End what is due, with a little grace if the loop itself is late: then the reply is, too.
+
+        Something else kept the loop busy; that is no silent server.
+        """
+        if grace:
+            now = self._loop.time()
+            self._timer = self._loop.call_later(min(now - due, grace), self._look, now, 0)
+            return
+        self._timer = None
+        for limit in [limit for limit, end in self.limits.items() if end <= due]:
+            del self.limits[limit]
+            limit.reschedule(0)
+        if self.limits:
+            self._look_at(min(self.limits.values()))
 
 
 class _Terms(NamedTuple):
@@ -364,12 +394,12 @@ class RedisCache:
         encoded is returned, but not stored; that is logged.
         """
         budget, names = self._begin(), self._names(key)
-        terms = self._terms(ttl, stale_while_revalidate, stale_if_error, retry_after)
         require_loader(loader)
         value = await self._read(names[0], budget)
         if value is not _MISSING:
             self._counts.hits += 1
             return cast(T, value)
+        terms = self._terms(ttl, stale_while_revalidate, stale_if_error, retry_after)
         if terms.window:
             stale, due = await self._read_stale(names, terms, budget)
             if stale is not _MISSING:
@@ -716,12 +746,11 @@ class RedisCache:
             started, patience = time.monotonic(), budget.left
             try:
                 async with asyncio.timeout(None) as limit:
-                    due = loop.time() + patience
-                    timer = loop.call_at(due, _expire, limit, loop, due)
+                    link.watch(limit, loop.time() + patience)
                     try:
                         reply = await command(link.client)
                     finally:
-                        timer.cancel()
+                        link.limits.pop(limit, None)
             except Exception as error:  # of any kind, if what answers is no Redis
                 self._counts.errors += 1
                 self._failed(error, started, patience)
@@ -771,7 +800,7 @@ class RedisCache:
     def _link(self, loop: asyncio.AbstractEventLoop) -> _Link:
         for old in [old for old in self._links if old.is_closed()]:
             del self._links[old]
-        link = self._links[loop] = _Link(self._make_client(), self._max_connections)
+        link = self._links[loop] = _Link(self._make_client(), self._max_connections, loop)
         return link
 
 
@@ -798,9 +827,14 @@ def _maker(url: str, max_connections: int) -> Callable[[], Any]:
     """A function that makes a client: unlike an attribute, it shows the password to nobody."""
 
     def make() -> Any:
-        # The one retry is for connections of the pool that died while nobody used them.
+        # The one retry is for connections of the pool that died while nobody used them. The limit
+        # for a reply is ours: redis-py's costs a task for each command, and before Python 3.12 a
+        # cancellation can get lost in that.
         return redis.asyncio.Redis.from_url(
-            url, max_connections=max_connections, retry=Retry(NoBackoff(), 1)
+            url,
+            max_connections=max_connections,
+            retry=Retry(NoBackoff(), 1),
+            socket_timeout=None,
         )
 
     with contextlib.suppress(ValueError, TypeError, AttributeError):
@@ -811,21 +845,6 @@ def _maker(url: str, max_connections: int) -> Callable[[], Any]:
         "redis_url can't be read: expected redis://user:password@host:port/db, or rediss:// or "
         "unix://, with special characters of the password percent-encoded"
     )
-
-
-def _expire(
-    limit: asyncio.Timeout, loop: asyncio.AbstractEventLoop, due: float, grace: float = 0.05
-) -> None:
-    """End *limit*, with a little grace if the loop itself is late: then the reply is, too.
-
-    Something else kept the loop busy; that is no silent server.
-    """
-    late = loop.time() - due
-    if grace:
-        loop.call_later(min(late, grace), _expire, limit, loop, due, 0)
-    else:
-        with contextlib.suppress(RuntimeError):  # the reply was read, the limit is gone
-            limit.reschedule(0)
 
 
 def _scan(client: Any, **options: Any) -> Any:
