@@ -130,7 +130,7 @@ def test_two_calls_share_an_entry_exactly_if_python_binds_them_alike(
     """To equal arguments of the same types, however they are spelled, in every kind of store."""
     seen = {True: 0, False: 0}
 
-    @settings(max_examples=3000, deadline=None)
+    @settings(max_examples=1500, deadline=None)
     @given(st.sampled_from(SIGNATURES).flatmap(lambda f: st.tuples(st.just(f), pairs(f))))
     def check(drawn: tuple[Callable[..., Any], tuple[Call, Call]]) -> None:
         like, (one, other) = drawn
