@@ -78,9 +78,9 @@ class PoolStats:
     size: int
     """Connections that are open."""
     idle: int
-    """Connections that are open and that nobody holds."""
+    """Connections that are open and that nobody holds; one may still be reset after a query."""
     in_use: int
-    """Connections that are held, or on their way back."""
+    """Connections that are held."""
     waiting: int
     """Callers who have asked for a connection and have none yet."""
     min_size: int

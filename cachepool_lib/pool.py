@@ -87,6 +87,7 @@ class _Lease:
         self.patience = patience
         self.connection: Any = None  # as the borrower sees it: of no use once it is given back
         self.ended = False  # by close
+        self.answered = False  # the caller has what it came for: it need not wait for the rest
 
     def begin(self, connection: Any, line: _Line) -> None:
         self.connection = connection
@@ -117,6 +118,9 @@ class _Lease:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self.answered:
+            self.owner._give_back_meanwhile(self)
+            return
         await self.owner._give_back(self)
         if self.ended and isinstance(exc, asyncpg.PostgresError | asyncpg.InterfaceError):
             raise PoolClosed("the pool was closed while this connection was held") from exc
@@ -185,6 +189,7 @@ class DatabasePool:
         self._line = _Line(max_size)
         self._asking: set[asyncio.Timeout] = set()
         self._leases: dict[_Lease, None] = {}
+        self._returning: set[asyncio.Task[None]] = set()
         self._lost: deque[_Lease] = deque(maxlen=max_size)  # the server may still work for them
         self._acquired = self._timeouts = self._refused = 0
         self._waits: deque[float] = deque(maxlen=REMEMBERED)
@@ -287,6 +292,7 @@ class DatabasePool:
     async def fetch(self, query: str, *args: Any, timeout: Seconds | None = None) -> list[Any]:
         """The rows of a query, as records of asyncpg: `dict(row)` can be cached.
 
+        It does not wait for its connection to be reset: that goes on meanwhile, for 0.25 s at most.
         *timeout* is for the statement, in seconds; None is the pool's command_timeout. Raises
         QueryTimeout if it takes longer, and what `acquire` raises. Errors of the statement itself
         are asyncpg's.
@@ -319,7 +325,7 @@ class DatabasePool:
         """What the pool does now, and did since it was made."""
         return PoolStats(
             size=self._pool.get_size() if self._pool else 0,
-            idle=self._pool.get_idle_size() if self._pool else 0,
+            idle=self._pool.get_idle_size() + len(self._returning) if self._pool else 0,
             in_use=len(self._leases),
             waiting=len(self._asking),
             min_size=self._min_size,
@@ -451,6 +457,13 @@ class DatabasePool:
             self._holds.append(time.monotonic() - lease.since)
             lease.line.leave()
 
+    def _give_back_meanwhile(self, lease: _Lease) -> None:
+        """Resetting a session takes longer than a short query: who has an answer goes on."""
+        del self._leases[lease]
+        task = asyncio.get_running_loop().create_task(self._give_back(lease))
+        self._returning.add(task)
+        task.add_done_callback(self._returning.discard)
+
     async def _call_off(self) -> None:
         """Have the server stop what it may still do for connections that were lost while in use.
 
@@ -480,11 +493,14 @@ class DatabasePool:
 
     async def _run(self, method: str, timeout: Seconds | None, *args: Any) -> Any:
         limit = self._command_timeout if timeout is None else span("timeout", timeout)
-        async with self.acquire() as connection:
+        lease = _Lease(self, self._acquire_timeout)
+        async with lease as connection:
             try:
                 # asyncpg's own limit holds for each step of a statement by itself.
                 async with asyncio.timeout(limit):
-                    return await getattr(connection, method)(*args, timeout=limit)
+                    result = await getattr(connection, method)(*args, timeout=limit)
+                lease.answered = True
+                return result
             except TimeoutError:
                 raise QueryTimeout(
                     f"no answer within {limit} s: the statement may have been done, or not"
@@ -505,6 +521,10 @@ class DatabasePool:
         finally:
             self._terminate_held()
             pool.terminate()  # does nothing if it is closed
+            for task in self._returning:
+                task.cancel()
+            if self._returning:
+                await asyncio.wait(self._returning)
             self._lost.clear()
             self._pool = None
 

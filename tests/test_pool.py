@@ -169,6 +169,40 @@ async def test_what_a_borrower_sets_the_next_one_does_not_see() -> None:
         assert await seen.admin.fetchval(locks, (await seen.backends())[0]) == 0
 
 
+async def test_a_query_is_answered_before_its_session_is_reset() -> None:
+    """Its caller goes on; the next one waits until the connection is clean; close waits, too."""
+    answered, order = asyncio.Event(), []
+
+    async def reset(connection: Any) -> None:
+        await answered.wait()
+        await connection.reset()
+        order.append("reset")
+
+    async with witness() as seen, pool(seen, 1, 1, reset=reset) as made:
+        for number in range(2):
+            assert await made.fetchval("SELECT 1") == 1
+            order.append(f"answer {number}")
+            stats = made.stats()
+            assert (stats.size, stats.idle, stats.in_use) == (1, 1, 0)
+            answered.set()
+        await made.close()
+        assert order == ["answer 0", "reset", "answer 1", "reset"]
+
+
+async def test_a_reset_that_never_ends_does_not_stop_close() -> None:
+    """It is cancelled when close has waited as long as it was told; nothing of it stays."""
+
+    async def reset(connection: Any) -> None:
+        await asyncio.Event().wait()
+
+    async with witness() as seen:
+        made, before = DatabasePool(seen.url, 1, 1, reset=reset), asyncio.all_tasks()
+        assert await made.fetchval("SELECT 1") == 1
+        await made.close(timeout=0)
+        assert asyncio.all_tasks() <= before
+        await seen.count(0)
+
+
 async def test_max_waiting_refuses_at_once() -> None:
     """As many as it says may wait in line; 0 is nobody."""
     async with witness() as seen, pool(seen, 1, 1, max_waiting=2) as made:
