@@ -1,6 +1,8 @@
 """The promises of a pool: who keeps them, who doesn't, and how a check says so."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -139,3 +141,27 @@ def test_checks_leave_nothing_for_the_last_cell_to_find() -> None:
         await lab.nothing_left()
 
     asyncio.run(cells())
+
+
+async def test_a_check_that_is_interrupted_leaves_no_task() -> None:
+    """Two pages that lock each other out would wait for ever; they end with the cell."""
+    stuck, asked = asyncio.Event(), 0
+
+    class Watched(NaivePool):  # type: ignore[misc]
+        @asynccontextmanager
+        async def acquire(self) -> AsyncIterator[Any]:
+            nonlocal asked
+            asked += 1
+            if asked == 4:  # each of the two has one, and asks for another
+                stuck.set()
+            async with super().acquire() as connection:
+                yield connection
+
+    before = asyncio.all_tasks()
+    check = asyncio.create_task(lab.check("P4", Watched))
+    await stuck.wait()
+    check.cancel()
+    await asyncio.wait([check])
+    assert check.cancelled()
+    left = asyncio.all_tasks() - before
+    assert not left or not (await asyncio.wait(left, timeout=10))[1]

@@ -160,10 +160,12 @@ async def close_returns(bench: PoolBench) -> str:
     leak = pool.acquire()
     await leak.__aenter__()  # and nobody gives it back
     limit = {"timeout": 0.2} if "timeout" in inspect.signature(pool.close).parameters else {}
-    closing = await settled(pool.close(**limit))
-    left = await bench.count(0) if closing else -1
-    with contextlib.suppress(Exception):
-        await leak.__aexit__(None, None, None)
+    try:
+        closing = await settled(pool.close(**limit))
+        left = await bench.count(0) if closing else -1
+    finally:
+        with contextlib.suppress(Exception):
+            await leak.__aexit__(None, None, None)
     if closing is None:
         raise Unmet(
             expected="close(timeout=0.2) returns",
