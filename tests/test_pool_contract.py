@@ -26,7 +26,7 @@ SYMPTOMS = {
     "P4": "2 pages on 2 connections, stuck after 1 s",
     "P5": "close still waits after 1 s",
     "P6": "InterfaceError: pool is closed",
-    "P7": "who waits gets an error from inside asyncpg",
+    "P7": "errors from inside asyncpg for those who wait",
     "P8": "still waiting after 1 s",
     "P9": "ConnectionDoesNotExistError for 2 of 2",
     "P10": "nothing, until the first query",

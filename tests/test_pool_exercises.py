@@ -505,7 +505,10 @@ async def one_after_the_other(pool: Any, user_id: int) -> Any:
         (asks_the_pool, "NaivePool has no fetchval. A connection can do more"),
         (guesses_the_name, "The page of user 0 is ('user 0', "),
         (a_list, "A list: ['Ada', [{'day': 1, 'quantity': 1}, {'day': 2, 'quantity': 2}]]. A tup"),
-        (holds_for_ever, "10 of 10 pages are stuck. Who has the connection is waiting for some"),
+        (
+            holds_for_ever,
+            "10 of 10 pages are stuck. The page that has the connection waits for some",
+        ),
         (never_borrows, "10 of 10 pages are stuck. Nobody has the connection, and nobody waits"),
         (another_query, "The query 'SELECT * FROM users WHERE id = 0' with (). Nothing but these"),
         (no_return, "page returned None. A `return` is missing."),

@@ -393,7 +393,7 @@ async def page(answer: Any) -> str:
         if isinstance(error, Unmet | NotImplementedError):
             raise error
     if stuck:
-        hint = "Who has the connection is waiting for something else than the pool: for what?"
+        hint = "The page that has the connection waits for something else than the pool: for what?"
         if not held:
             hint = "Nobody has the connection, and nobody waits for it: what do they wait for?"
         elif waiting >= stuck:
