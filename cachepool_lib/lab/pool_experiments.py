@@ -445,8 +445,8 @@ async def hot_row(
 ) -> dict[int, HotRow]:
     """Let all workers change one row again and again; each works for 3 ms while it is locked.
 
-    The first page of each is not counted: until then the queue is still growing. After one more for
-    each it ends.
+    As many pages as there are workers are not counted: until then the queue is still growing. It
+    ends when as many again are done.
     """
     found = {}
     async with _bench(candidate) as bench:
