@@ -1,6 +1,8 @@
 """The promises of a pool: who keeps them, who doesn't, and how a check says so."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -24,7 +26,7 @@ SYMPTOMS = {
     "P4": "2 pages on 2 connections, stuck after 1 s",
     "P5": "close still waits after 1 s",
     "P6": "InterfaceError: pool is closed",
-    "P7": "who waits gets an error from inside asyncpg",
+    "P7": "errors from inside asyncpg for those who wait",
     "P8": "still waiting after 1 s",
     "P9": "ConnectionDoesNotExistError for 2 of 2",
     "P10": "nothing, until the first query",
@@ -139,3 +141,28 @@ def test_checks_leave_nothing_for_the_last_cell_to_find() -> None:
         await lab.nothing_left()
 
     asyncio.run(cells())
+
+
+async def test_a_check_that_is_interrupted_ends() -> None:
+    """It waits neither for two pages that lock each other out, nor for the pool to close, which
+    would take five seconds. Then it leaves no task."""
+    stuck, asked = asyncio.Event(), 0
+
+    class Watched(NaivePool):  # type: ignore[misc]
+        @asynccontextmanager
+        async def acquire(self) -> AsyncIterator[Any]:
+            nonlocal asked
+            asked += 1
+            if asked == 4:  # each of the two has one, and asks for another
+                stuck.set()
+            async with super().acquire() as connection:
+                yield connection
+
+    before = asyncio.all_tasks()
+    check = asyncio.create_task(lab.check("P4", Watched))
+    await stuck.wait()
+    check.cancel()
+    await asyncio.wait([check], timeout=4)
+    assert check.done()
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before

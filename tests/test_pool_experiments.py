@@ -86,9 +86,16 @@ async def test_arrivals_follow_littles_law() -> None:
 async def test_throughput_and_a_hot_row_are_measured_for_each_size() -> None:
     speeds = await lab.throughput(DatabasePool, lab.SLEEP, (1, 8), seconds=0.1)
     assert speeds[8].rate > 2 * speeds[1].rate
-    rows = await lab.hot_row(DatabasePool, (1, 4), workers=8, seconds=0.1)
+    rows = await lab.hot_row(DatabasePool, (1, 4), workers=8)
     assert rows[4].lock_wait > rows[1].lock_wait
     assert rows[4].pool_wait < rows[1].pool_wait
+
+
+async def test_the_times_of_a_hot_row_agree_with_its_rate() -> None:
+    """Little's law: as many workers are under way as come in a second × seconds that each takes."""
+    for row in (await lab.hot_row(DatabasePool, (2, 12), workers=12)).values():
+        under_way = row.rate * (row.pool_wait + row.lock_wait + row.work)
+        assert under_way == pytest.approx(12, rel=0.02)
 
 
 async def test_a_silent_server_holds_the_naive_pool_and_not_ours() -> None:

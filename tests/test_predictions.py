@@ -100,6 +100,14 @@ def test_what_is_no_number_gets_one_line(
     assert repr(lab.result("queries", 50)) == "queries: 1 (a common first guess) → 50"
 
 
+def test_a_guess_of_more_than_there_are_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of ten pages eleven can't finish."""
+    assert lab.predict("pages that finish", 10, common=9, most=10).answered
+    assert lab.predict("pages that finish", 11, common=9, most=10).guess == 10
+    text = "Your guess is not taken: it takes a number from 0 to 10, not 11.\n"
+    assert capsys.readouterr().out == text
+
+
 def test_what_cannot_be_taken_leaves_the_guess_before_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

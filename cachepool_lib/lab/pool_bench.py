@@ -87,8 +87,9 @@ class PoolBench(Bench):
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        interrupted = exc[0] is asyncio.CancelledError
         for pool in self._built:
-            await settled(pool.close(), 5)
+            await settled(pool.close(), 0.1 if interrupted else 5)
         for pool in self.opened:
             with contextlib.suppress(asyncpg.InterfaceError):
                 pool.terminate()
@@ -177,12 +178,15 @@ async def done(task: "asyncio.Future[T]", seconds: float) -> bool:
 async def settled(call: Awaitable[T], seconds: float = PATIENCE) -> "asyncio.Future[T] | None":
     """What came of a call: a future that is done, or None if it was not done in time."""
     task = asyncio.ensure_future(call)
-    in_time = await done(task, seconds)
+    task.add_done_callback(lambda task: task.cancelled() or task.exception())  # counts as seen
+    in_time = False
+    try:
+        in_time = await done(task, seconds)
+    finally:  # also when the check itself is cancelled: somebody interrupts the cell
+        if not in_time:
+            task.cancel()
     if not in_time:
-        task.cancel()
         await asyncio.wait([task], timeout=seconds)
-    if task.done() and not task.cancelled():
-        task.exception()  # now it counts as seen
     return task if in_time else None
 
 

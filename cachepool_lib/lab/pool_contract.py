@@ -122,7 +122,7 @@ async def waiting_has_an_end(bench: PoolBench) -> str:
     return "TimeoutError"
 
 
-@promise("P4", "Who borrows twice is told, and the pool lives on")
+@promise("P4", "Whoever borrows twice is told, and the pool lives on")
 async def borrowing_twice_ends(bench: PoolBench) -> str:
     pool = bench.new(min_size=2, max_size=2, acquire_timeout=0.3)
     await pool.initialize()
@@ -160,10 +160,12 @@ async def close_returns(bench: PoolBench) -> str:
     leak = pool.acquire()
     await leak.__aenter__()  # and nobody gives it back
     limit = {"timeout": 0.2} if "timeout" in inspect.signature(pool.close).parameters else {}
-    closing = await settled(pool.close(**limit))
-    left = await bench.count(0) if closing else -1
-    with contextlib.suppress(Exception):
-        await leak.__aexit__(None, None, None)
+    try:
+        closing = await settled(pool.close(**limit))
+        left = await bench.count(0) if closing else -1
+    finally:
+        with contextlib.suppress(Exception):
+            await leak.__aexit__(None, None, None)
     if closing is None:
         raise Unmet(
             expected="close(timeout=0.2) returns",
@@ -175,7 +177,7 @@ async def close_returns(bench: PoolBench) -> str:
     return "closed, 0 connections"
 
 
-@promise("P5-cancel", "Who is cancelled leaks nothing")
+@promise("P5-cancel", "A cancelled caller leaks nothing")
 async def cancelling_leaks_nothing(bench: PoolBench) -> str:
     pool = bench.new(max_size=2)
     await pool.initialize()
@@ -239,7 +241,7 @@ async def closed_says_so(bench: PoolBench) -> str:
     return "told, then opened again"
 
 
-@promise("P7", "Who waits while it closes is told so")
+@promise("P7", "Callers who wait while it closes are told so")
 async def close_tells_the_waiters(bench: PoolBench) -> str:
     pool = bench.new(min_size=2, max_size=2)
     await pool.initialize()
@@ -266,7 +268,7 @@ async def close_tells_the_waiters(bench: PoolBench) -> str:
     if answered != 2 or told != 10:
         raise Unmet(
             expected="2 answers for the borrowers, 10 × closed for those who wait",
-            got="who waits gets an error from inside asyncpg",
+            got="errors from inside asyncpg for those who wait",
             hint="Wake up who waits and tell them, before you close the connections.",
         )
     return "2 answers, 10 told"
@@ -317,7 +319,7 @@ async def dead_connections_are_replaced(bench: PoolBench) -> str:
     return "2 answers"
 
 
-@promise("P10", "Sizes that can't be are refused at once")
+@promise("P10", "Impossible sizes are refused at once")
 async def sizes_are_checked(bench: PoolBench) -> str:
     for low, high in ((5, 2), (0, 0), (-1, 2)):
         try:
@@ -384,15 +386,15 @@ async def it_can_be_watched(bench: PoolBench) -> str:
     return seen
 
 
-@promise("P13", "Who asks first is served first")
+@promise("P13", "The first to ask is the first served")
 async def first_come_first_served(bench: PoolBench) -> str:
     run = await queue(bench)
     if run.overtaken:
         raise Unmet(
             expected="nobody is overtaken",
             got=f"a caller is overtaken by {run.overtaken}",
-            hint="Who asks when a connection has come back takes it, before those who wait have "
-            "woken up. Let all queue in one semaphore.",
+            hint="Whoever asks when a connection has come back takes it, before those who wait "
+            "have woken up. Let all queue in one semaphore.",
         )
     return "nobody is overtaken"
 
@@ -458,7 +460,7 @@ async def errors_leave_nothing_open(bench: PoolBench) -> str:
     return "0 connections"
 
 
-@promise("P17", "What a query gives can be cached")
+@promise("P17", "A page made of its rows can be cached")
 async def rows_can_be_cached(bench: PoolBench) -> str:
     rows = await bench.new().fetch("SELECT 1 AS id, 'Ada' AS name")
     try:
@@ -469,4 +471,4 @@ async def rows_can_be_cached(bench: PoolBench) -> str:
             got=f"a {type(rows[0]).__name__}, which JSON can't carry",
             hint="Cache dict(row), not the row.",
         ) from None
-    return "a dict"
+    return "the page made dict(row)" if bench.row is dict else "the row itself"

@@ -425,7 +425,11 @@ def typical(size: int, utilisation: float, length: float) -> tuple[list[float], 
 
 @dataclass(frozen=True)
 class HotRow:
-    """Where a page's time goes, in seconds on average; and pages a second."""
+    """Where a page's time goes, in seconds on average; and pages a second.
+
+    *work* is from the moment when the page has the row: the sleep, and the trips of the update, the
+    commit and giving back.
+    """
 
     pool_wait: float
     lock_wait: float
@@ -438,9 +442,12 @@ async def hot_row(
     sizes: Iterable[int],
     *,
     workers: int = 36,
-    seconds: float = 0.3,
 ) -> dict[int, HotRow]:
-    """Let all workers change one row again and again; each has it locked for 3 ms."""
+    """Let all workers change one row again and again; each works for 3 ms while it is locked.
+
+    As many pages as there are workers are not counted: until then the queue is still growing. It
+    ends when as many again are done.
+    """
     found = {}
     async with _bench(candidate) as bench:
         table = f"stock_{bench.name[-8:]}"
@@ -450,33 +457,41 @@ async def hot_row(
             for size in sizes:
                 pool = bench.new(min_size=size, max_size=size)
                 await pool.initialize()
-                found[size] = await _hot(pool, table, workers, seconds)
+                found[size] = await _hot(pool, table, workers)
                 await pool.close()
         finally:
             await bench.admin.execute(f"DROP TABLE {table}")
     return found
 
 
-async def _hot(pool: Any, table: str, workers: int, seconds: float) -> HotRow:
-    rows: list[tuple[float, float, float]] = []
-    start = time.perf_counter()
+async def _hot(pool: Any, table: str, workers: int) -> HotRow:
+    spans: list[tuple[float, float, float, float]] = []  # asked, got, locked, done
+    ends: list[float] = []
+    wanted = 2 * workers
 
     async def worker() -> None:
-        while (asked := time.perf_counter()) < start + seconds:
+        while len(ends) < wanted:
+            asked = time.perf_counter()
             async with pool.acquire() as connection:
-                got = time.perf_counter()
-                if got > start + seconds:
-                    return
-                async with connection.transaction():
-                    await connection.execute(f"UPDATE {table} SET n = n + 1")
-                    locked = time.perf_counter()
-                    await connection.execute("SELECT pg_sleep(0.003)")
-            rows.append((got - asked, locked - got, time.perf_counter() - locked))
+                got = locked = time.perf_counter()
+                if len(ends) < wanted:
+                    async with connection.transaction():
+                        await connection.execute(f"UPDATE {table} SET n = n + 1")
+                        locked = time.perf_counter()
+                        await connection.execute("SELECT pg_sleep(0.003)")
+            ends.append(time.perf_counter())
+            spans.append((asked, got, locked, ends[-1]))
 
     await asyncio.gather(*(worker() for _ in range(workers)))
-    took = time.perf_counter() - start
-    pool_wait, lock_wait, work = (sum(column) / len(rows) for column in zip(*rows, strict=True))
-    return HotRow(pool_wait, lock_wait, work, len(rows) / took)
+    first, last = ends[workers - 1], ends[wanted - 1]
+
+    def each(part: int) -> float:
+        """Seconds that all workers spent so between *first* and *last*, for each page: so whoever
+        waits all the time counts as well."""
+        seen = (min(span[part + 1], last) - max(span[part], first) for span in spans)
+        return sum(max(0.0, seconds) for seconds in seen) / (wanted - workers)
+
+    return HotRow(each(0), each(1), each(2), (wanted - workers) / (last - first))
 
 
 # A silent server

@@ -53,9 +53,10 @@ def predict(
     common: Answer | None = None,
     unit: str = "",
     share: bool = False,
+    most: float = math.inf,
     choices: Sequence[str] = (),
 ) -> Prediction:
-    """Note your *guess* for the experiment called *name*: a number of 0 or more.
+    """Note your *guess* for the experiment called *name*: a number from 0 to *most*.
 
     A *share* is a number from 0 to 1, or "30%". Where there are *choices*, it is one of them.
     Numbers in quotes are taken as well. As long as the guess is `...`, the *common* first guess
@@ -64,11 +65,11 @@ def predict(
     """
     prediction, before = Prediction(name, common, unit, answered=False), _book.get(name)
     if guess is not ...:
-        taken = _one_of(choices, guess) if choices else _number(guess, share)
+        taken = _one_of(choices, guess) if choices else _number(guess, share, most)
         if taken is not None:
             prediction = Prediction(name, taken, unit)
         else:
-            print(f"Your guess is not taken: {_problem(guess, share, choices)}.")
+            print(f"Your guess is not taken: {_problem(guess, share, most, choices)}.")
             if before is not None and before.answered:
                 prediction = replace(before, result=None)
     _book[name] = replace(prediction, result=before.result if before else None)
@@ -81,7 +82,7 @@ def _one_of(choices: Sequence[str], guess: object) -> str | None:
     return next((choice for choice in choices if choice.casefold() == words), None)
 
 
-def _number(guess: object, share: bool) -> float | None:
+def _number(guess: object, share: bool, most: float = math.inf) -> float | None:
     """Return *guess* as a number that it can be, else None."""
     typed: Any = guess.strip() if isinstance(guess, str) else guess
     try:
@@ -91,15 +92,16 @@ def _number(guess: object, share: bool) -> float | None:
             number = float(typed)
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if 0 <= number <= (1 if share else math.inf) else None  # never NaN
+    return number if 0 <= number <= (1 if share else most) else None  # never NaN
 
 
-def _problem(guess: object, share: bool, choices: Sequence[str]) -> str:
+def _problem(guess: object, share: bool, most: float, choices: Sequence[str]) -> str:
     typed = shortened(guess)
     if choices:
         return f"choose {' or '.join(map(repr, choices))}, not {typed}"
     if not share:
-        return f"it takes a number of 0 or more, not {typed}"
+        numbers = f"from 0 to {most:g}" if most < math.inf else "of 0 or more"
+        return f"it takes a number {numbers}, not {typed}"
     text = f"a share is from 0 to 1, not {typed}"
     number = _number(guess, share=False)
     return text if number is None or number > 100 else f"{text} (did you mean {number / 100:g}?)"

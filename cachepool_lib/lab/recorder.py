@@ -68,13 +68,15 @@ def overheard() -> Iterator[list[str]]:
     For a learner's attempt: what is wrong with it is told by its check, once.
     """
     heard: list[str] = []
-    before = len(_found)
+    before, unraisable = len(_found), sys.unraisablehook
+    sys.unraisablehook = lambda seen: heard.append(f"exception ignored: {seen.exc_value!r}")
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         try:
             yield heard
         finally:
             gc.collect()  # a coroutine may be held by the traceback of its own failure
+            sys.unraisablehook = unraisable
             heard += [str(warning.message) for warning in seen] + _found[before:]
             del _found[before:]
 

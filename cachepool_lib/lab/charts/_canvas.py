@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from io import BytesIO
-from typing import Any, Literal, NamedTuple, ParamSpec, Protocol
+from typing import Any, Literal, NamedTuple, ParamSpec, Protocol, get_args
 
 import matplotlib.style
 from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter
 
 P = ParamSpec("P")
-Source = Literal["simulated", "real"]
+Source = Literal["simulated", "real", "theory"]
 
 # One meaning, one colour, in every chart. Orange is work for the database, so a miss and the load
 # that it starts share it. Colours that meet in a chart differ in lightness too, for readers who
@@ -113,10 +113,10 @@ def canvas(
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure of 8 inches by *height*, with a title and *rows* × *columns* axes.
 
-    The line under the title says *what* is drawn, and whether it was simulated or is real.
+    The line under the title says *what* is drawn, and whether it is simulated, real, or theory.
     """
-    if source not in ("simulated", "real"):
-        raise ValueError(f'source must be "simulated" or "real", not {source!r}')
+    if source not in get_args(Source):
+        raise ValueError(f'source must be "simulated", "real" or "theory", not {source!r}')
     figure = Figure(figsize=(8, height), layout="constrained")
     pixel = 1 / (height * 100)
     layout: Any = figure.get_layout_engine()

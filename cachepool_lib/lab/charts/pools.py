@@ -72,13 +72,16 @@ def connecting(
     ax.set(xlim=(0, top), ylim=(1.85, -0.6), xlabel="time (milliseconds)")
     hatched: dict[str, Any] = {"color": "white", "edgecolor": LOAD, "hatch": "///", "lw": 1.6}
     ax.barh(0, max(0.0, each - pooled), 0.5, pooled, **hatched)
-    for y, width in ((0, each), (1, pooled)):
-        ax.barh(y, pooled, 0.5, color=HIT)
-        note(ax, f"{_short(width)} ms", (width, y), (8, 0), va="center", weight="bold")
     told = guessed(guess, "times")
+    beside = pooled
     if told:
         x, arrow = pinned(each / told.value if told.value > 0 else inf, 0, top, "←→")
         guess_upright(ax, x, 0.6, told, arrow)
+        if pooled <= x < pooled + 0.15 * top:  # the line would run through the figure
+            beside = x
+    for y, width, at in ((0, each, each), (1, pooled, beside)):
+        ax.barh(y, pooled, 0.5, color=HIT)
+        note(ax, f"{_short(width)} ms", (at, y), (8, 0), va="center", weight="bold")
     more = "more" if times > at_least else "not more"
     text = f"connecting takes {more} than {at_least:g} times as long as borrowing"
     return finished(figure, f"time for a query, {source}: {text}", told)
@@ -121,6 +124,7 @@ def connections_over_time(
     figure, axes = canvas(title, what, source, columns=len(runs))
     told = guessed(guess)
     axes[0].set(ylim=(0, 1.2 * room(max(most.values()), told)), ylabel="connections")
+    line = 0.14 * axes[0].get_ylim()[1]  # what a line of text takes
     for ax, (name, run) in zip(axes, runs.items(), strict=True):
         millis = [1000 * at for at, _ in run.counts]
         closed, left = 1000 * run.closed, counts[name][-1]
@@ -131,8 +135,11 @@ def connections_over_time(
         note(ax, "close()", (closed, top), (-6, -4), ha="right", va="top", bbox=WHITE)
         words = f"{number(left)} left"
         colour = FAILED if left else HIT
-        at = ((closed + millis[-1]) / 2, left)
-        note(ax, words, at, (0, 5), ha="center", color=colour, weight="bold", bbox=WHITE)
+        at, style = ((closed + millis[-1]) / 2, left), {"va": "bottom"}
+        if left > line and told and left <= told.value < left + line:
+            style = {"va": "top"}  # above is the guess
+        by = (0, 5 if style["va"] == "bottom" else -5)
+        note(ax, words, at, by, ha="center", color=colour, weight="bold", bbox=WHITE, **style)
         ax.set(title=name, xlim=(0, millis[-1]), xlabel="time (milliseconds)")
         ax.locator_params("x", nbins=4)
     labels = [(float(max_size), f"max_size: {max_size}", INK)]
@@ -178,17 +185,20 @@ def borrowings(
     if not runs:
         raise ValueError("runs is empty: nothing to draw")
     title = "; ".join(f"{run.pages} pages, {run.finished} finish" for run in runs)
-    what = f"a lane for each of {runs[0].connections} connections, a colour for each page"
+    what = f"a lane for each of {runs[0].connections} connections, "
+    what += "a colour, plain or striped, for each page"
     figure, axes = canvas(title, what, source, rows=2, columns=len(runs), height=4.2)
-    # Neighbours differ in lightness; there are more pages than colours that mean something.
+    # Neighbours differ in lightness. There are more pages than colours: the others have stripes.
     colours = (HIT, "#A9CBE3", "#004C78", LOAD, STALE)
     most = max([1, *(count for run in runs for _, count in run.waiting)])
     for column, run in enumerate(runs):
         lanes, queue = axes[column], axes[column + len(runs)]
         end = 1000 * numbers("seconds", [run.seconds], 1e-9)[0]
         for lane, page, start, stop in run.holds:
-            lanes.barh(lane, 1000 * (stop - start), 0.84, 1000 * start,
-                       color=colours[page % len(colours)])  # fmt: skip
+            striped, colour = divmod(page, len(colours))
+            lanes.barh(lane, 1000 * (stop - start), 0.84, 1000 * start, color=colours[colour],
+                       edgecolor=WHITE["facecolor"], linewidth=0.8,
+                       hatch="///" if striped else None)  # fmt: skip
         lanes.set(title=f"{run.pages} pages: {run.finished} finish", xlim=(0, end))
         lanes.set(ylim=(run.connections - 0.4, -0.6))
         lanes.set_yticks([])
@@ -204,12 +214,12 @@ def borrowings(
             style: Any = {"ha": "center", "va": "top", "weight": "bold", "color": FAILED}
             note(queue, words, (end / 2, last), (0, -4), **style)
     axes[0].set_ylabel("connections")
-    axes[len(runs)].set_ylabel("waiting")
+    axes[len(runs)].set_ylabel("pages\nwaiting")
     axes[len(runs)].set_yticks([0, most])
     told = guessed(guess, "of 10 pages")
     if told:
         place: Any = {"xycoords": "axes fraction", "ha": "center", "va": "center"}
-        guess_box(axes[len(runs) - 1], told.label, (0.5, 0.5), **place)
+        guess_box(axes[-1], told.label, (0.5, 0.3), **place)
     ends = ", ".join(f"{run.pages} pages {run.finished} finish" for run in runs)
     where = f"pages that borrow twice, {runs[0].connections} connections"
     return finished(figure, f"{where}, {source}: {ends}", told)
@@ -314,6 +324,7 @@ def throughput_by_size(
     )
     what = "above: queries a second, below: 99 of 100 wait less for a connection"
     figure, [up, down] = canvas(title, what, source, rows=2, height=4.2)
+    told = guessed(guess, "times")
     ticks = sorted({size for sizes in runs.values() for size in sizes})
     labels: list[list[tuple[float, str, str]]] = [[], []]
     colours = dict(zip(runs, (HIT, LOAD, STALE), strict=False))
@@ -327,22 +338,23 @@ def throughput_by_size(
             into.append((values[-1], name, colours[name]))
     for ax, label in ((up, "queries per second"), (down, "p99 wait (ms)")):
         ax.set(xscale="log", ylabel=label, xlim=(ticks[0] / 1.1, ticks[-1] * 1.1))
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, 1.08 * ax.dataLim.y1)
         ax.set_xticks(ticks, [number(size) for size in ticks])
         ax.xaxis.set_minor_locator(NullLocator())
         if ticks[0] <= cores <= ticks[-1]:
             ax.axvline(cores, color=INK, linestyle=":")
     down.set_xlabel("connections in the pool (log scale)")
     if ticks[0] <= cores <= ticks[-1]:
-        at: Any = {"xycoords": up.get_xaxis_transform(), "va": "top", "bbox": WHITE}
-        note(up, f"{cores} cores here", (cores, 1), (6, -2), **at)
-    told = guessed(guess, "times")
+        at: Any = {"xycoords": up.get_xaxis_transform(), "va": "bottom", "ha": "center"}
+        note(up, f"{cores} cores here", (cores, 1), (0, 2), **at)
+    first = next(iter(gains))
     if told:
-        place: Any = {"xycoords": "axes fraction", "va": "top", "ha": "right"}
-        guess_box(down, told.label, (0.98, 0.93), **place)
+        begin = runs[first][small].rate
+        y, arrow = pinned(begin * told.value, *up.get_ylim())
+        up.plot([small, large], [begin, y], "--", color=GUESS, zorder=1)
+        labels[0].append((y, two_lines(told.label) + arrow, GUESS))
     margin_labels(up, labels[0])
     margin_labels(down, labels[1])
-    first = next(iter(gains))
     more = "more" if gains[first] > at_least else "not more"
     text = f"{first} {more} than {at_least:g} times as many"
     change = f"{large} connections instead of {small}"
@@ -385,23 +397,30 @@ def wait_by_utilisation(
     curve = numbers("theory", [theory[share] for share in line], 0)
     first, *_, last = measured
     times = units[-1] / units[0] if units[0] else inf
-    title = f"From {first:g} to {last:g} busy, the wait grows {_short(times)} times"
+    title = f"From {number(busy[0])} to {number(busy[-1])} busy, "
+    title += f"the wait grows {_short(times)} times"
     what = "mean wait, in units of the time for which one has a connection"
     figure, [ax] = canvas(title, what, source)
     top = 1.15 * max(*units, 1.0)
     ax.set(xlim=(0, 1.02), ylim=(0, top))
-    ax.set(xlabel="utilisation: share of the time that a connection is busy", ylabel="mean wait")
-    ax.axvspan(0.83, 0.93, color="#E4E4E4", zorder=0, linewidth=0)
-    note(ax, "the last tenth", (0.83, top), (-6, -4), ha="right", va="top")
+    ax.set(xlabel="utilisation: share of the time that a connection is busy")
+    ax.set(ylabel="mean wait ÷ time of use")
+    step = [pinned(share, 0, 1.02)[0] for share in busy[-2:]]
+    ax.axvspan(*step, color="#E4E4E4", zorder=0, linewidth=0)
+    note(ax, "the last step", (min(step), top), (-6, -4), ha="right", va="top")
     ax.plot(line, curve, color=INK)
     at = min(range(len(line)), key=lambda i: abs(line[i] - 0.74))
     note(ax, "theory: Erlang C", (line[at], curve[at]), (-8, 22), ha="right")
     for share, unit in zip(busy, units, strict=True):
         x, arrow = pinned(share, 0, 1.02, "←→")
         ax.plot(x, unit, "o", color=HIT, markersize=9, clip_on=False)
-        # Below the curve, where nothing else is drawn, unless the picture ends there.
-        by, ha = ((8, -8), "left") if x < 0.96 else ((-9, 5), "right")
-        note(ax, _short(unit) + arrow, (x, unit), by, ha=ha, color=HIT, weight="bold")
+        # On the side of the curve on which the dot is.
+        above = sum(at <= x for at in line) and unit >= curve[sum(at <= x for at in line) - 1]
+        by, ha = ((-9, 4), "right") if above or x > 0.96 else ((8, -8), "left")
+        style: Any = {"ha": ha, "color": HIT, "weight": "bold"}
+        if x < min(step):  # the line of the guess may pass here
+            style["bbox"] = WHITE
+        note(ax, _short(unit) + arrow, (x, unit), by, **style)
     told = guessed(guess, "times")
     if told:
         y, arrow = pinned(units[0] * told.value, 0, top)
@@ -416,7 +435,7 @@ def wait_by_utilisation(
 
 @styled
 def wait_by_size(
-    waits: Mapping[int, float], load: float, size: int, *, source: Source = "simulated"
+    waits: Mapping[int, float], load: float, size: int, *, source: Source = "theory"
 ) -> Chart:
     """Draw the mean wait that theory expects for pools of each size, at a *load* in connections.
 
@@ -430,12 +449,18 @@ def wait_by_size(
     finite = {s: waits[s] for s in sizes if isfinite(waits[s])}
     here = waits[size]
     title = f"{size} connections for a load of {number(load)}: "
-    title += f"a mean wait of {_short(here)}" if isfinite(here) else "the queue never ends"
-    what = "theory, Erlang C; load: arrivals a second × seconds for each"
-    figure, [ax] = canvas(title, what, source)
     low, high = 0.001, 100.0
+    title += (
+        "the queue never ends"
+        if not isfinite(here)
+        else (
+            "practically no wait" if here < low else f"a mean wait of {_short(here)} times the use"
+        )
+    )
+    what = "Erlang C, for a wait in units of the use; load: arrivals a second × seconds of use"
+    figure, [ax] = canvas(title, what, source)
     ax.set(yscale="log", ylim=(low, high), xlim=(min(sizes) - 0.6, max(sizes) + 0.6))
-    ax.set(xlabel="connections in the pool", ylabel="mean wait (log scale)")
+    ax.set(xlabel="connections in the pool", ylabel="mean wait ÷ time of use\n(log scale)")
     plain_numbers(ax.yaxis)
     ax.yaxis.set_minor_locator(NullLocator())
     if min(sizes) <= load:
@@ -446,8 +471,10 @@ def wait_by_size(
     if isfinite(here):
         at = size, max(low, min(here, high))
         ax.plot(*at, "o", color=HIT, markersize=13)
-        busy = f"{_short(here)}, {round(100 * load / size)} % busy"
+        busy = f"{_short(here) if here >= low else 'no wait'}, {round(100 * load / size)} % busy"
         side, by = ("left", (14, 6)) if size < max(sizes) * 0.6 else ("right", (-14, -18))
+        if here < 4 * low:  # below is no room, and the curve has left, or comes from the left
+            side, by = ("left", (0, 14)) if size < max(sizes) * 0.7 else ("right", (0, 14))
         note(ax, busy, at, by, ha=side, color=HIT, weight="bold", bbox=WHITE)
     text = f"{_short(here)} times the work" if isfinite(here) else "without end"
     return finished(figure, f"mean wait, load {number(load)}, {size} connections, {source}: {text}")
@@ -492,7 +519,7 @@ def where_time_goes(
     rates = numbers("rate", [pages[size].rate for size in sizes], 1e-9)
     more = sizes[-1] / sizes[0]
     gain = rates[-1] / rates[0]
-    pages_ = "as many pages" if 0.8 < gain < 1.25 else f"{_short(gain)} times the pages"
+    pages_ = "no more pages" if gain < 1.25 else f"{_short(gain)} times the pages"
     title = f"{number(more)} times the connections, {pages_}"
     figure, [ax] = canvas(title, "where a page's time goes, on average", source)
     base = [0.0] * len(sizes)
@@ -555,12 +582,11 @@ def silent_server(
         raise ValueError("silent_server needs a run, and every run a caller")
     first, *_ = runs.values()
     [promised, watched] = numbers("promised", [first.promised, first.watched], 0)
-    lost = sum(at is None for at in first.answered)
-    title = f"Promised {duration(promised)}, still waiting after {duration(watched)}"
-    if not lost:
-        title = f"Promised {duration(promised)}, back after "
-        title += duration(float(f"{max(at for at in first.answered if at is not None):.2g}"))
-    what = "a line for each caller of a server that says nothing, until it is back"
+    ends = [_when(run) for run in runs.values()]
+    if len(runs) > 1:
+        ends = [f"{name} {end}" for name, end in zip(runs, ends, strict=True)]
+    title = f"Promised {duration(promised)}{':' if len(runs) > 1 else ','} {', '.join(ends)}"
+    what = "the server says nothing; a line for each caller, until that caller goes on"
     figure, [ax] = canvas(title, what, source)
     names: list[str] = []
     for name, run in runs.items():
@@ -592,8 +618,15 @@ def silent_server(
     )
 
 
-def _back(run: Silence, within: float) -> str:
+def _when(run: Silence) -> str:
     seconds = [at for at in run.answered if at is not None]
     if len(seconds) < len(run.answered):
         return f"still waiting after {duration(run.watched)}"
+    return f"back after {duration(float(f'{max(seconds):.2g}'))}"
+
+
+def _back(run: Silence, within: float) -> str:
+    if None in run.answered:
+        return _when(run)
+    seconds = [at for at in run.answered if at is not None]
     return f"{'' if max(seconds) < within else 'not '}back within {duration(within)}"
