@@ -213,7 +213,9 @@ class RedisCache:
         self._max_connections = whole("max_connections", max_connections)
         self._fail_open = fail_open
         # A function keeps the password out of vars().
-        self._make_client = _maker(redis_url, max_connections) if client is None else lambda: client
+        self._make_client = (
+            _maker(redis_url, max_connections, self._timeout) if client is None else lambda: client
+        )
         self._owns_client = client is None
         if self._make_client().get_encoder().decode_responses:
             raise ValueError("the client must give bytes: make it without decode_responses")
@@ -737,7 +739,9 @@ class RedisCache:
         """Send a command once a connection is free. Raises _Away, with the reason, if it fails."""
         if self._closed:  # since the call began
             raise _Away
-        loop = asyncio.get_running_loop()
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        cancelled = task.cancelling()
         link = self._links.get(loop) or self._link(loop)
         probing = try_now or self._may_probe()
         async with link.free:  # waiting here is no outage, and costs nothing of the budget
@@ -757,6 +761,9 @@ class RedisCache:
                 raise _Away from error
             finally:
                 budget.left -= time.monotonic() - started
+        if task.cancelling() > cancelled:
+            # In redis-py's own limit, asyncio.wait_for, it can get lost before Python 3.12.
+            raise asyncio.CancelledError
         link.answered()
         if self._away and started >= self._changed_at:
             self._away, self._changed_at = False, time.monotonic()
@@ -823,18 +830,17 @@ def _say(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error) or 'no answer in time'}"
 
 
-def _maker(url: str, max_connections: int) -> Callable[[], Any]:
+def _maker(url: str, max_connections: int, timeout: float) -> Callable[[], Any]:
     """A function that makes a client: unlike an attribute, it shows the password to nobody."""
 
     def make() -> Any:
-        # The one retry is for connections of the pool that died while nobody used them. The limit
-        # for a reply is ours: redis-py's costs a task for each command, and before Python 3.12 a
-        # cancellation can get lost in that.
+        # The one retry is for connections of the pool that died while nobody used them. redis-py's
+        # own limit for a reply never comes before ours.
         return redis.asyncio.Redis.from_url(
             url,
             max_connections=max_connections,
             retry=Retry(NoBackoff(), 1),
-            socket_timeout=None,
+            socket_timeout=timeout + 5,
         )
 
     with contextlib.suppress(ValueError, TypeError, AttributeError):
