@@ -459,7 +459,7 @@ class DatabasePool:
 
     def _give_back_meanwhile(self, lease: _Lease) -> None:
         """Resetting a session takes longer than a short query: who has an answer goes on."""
-        del self._leases[lease]
+        self._leases.pop(lease, None)  # close may have ended it in this moment
         task = asyncio.get_running_loop().create_task(self._give_back(lease))
         self._returning.add(task)
         task.add_done_callback(self._returning.discard)

@@ -396,6 +396,8 @@ class RedisCache:
         encoded is returned, but not stored; that is logged.
         """
         budget, names = self._begin(), self._names(key)
+        if ttl is not None:
+            seconds("ttl", ttl)
         require_loader(loader)
         value = await self._read(names[0], budget)
         if value is not _MISSING:
@@ -756,14 +758,13 @@ class RedisCache:
                     finally:
                         link.limits.pop(limit, None)
             except Exception as error:  # of any kind, if what answers is no Redis
+                _cancel_if_lost(task, cancelled)
                 self._counts.errors += 1
                 self._failed(error, started, patience)
                 raise _Away from error
             finally:
                 budget.left -= time.monotonic() - started
-        if task.cancelling() > cancelled:
-            # In redis-py's own limit, asyncio.wait_for, it can get lost before Python 3.12.
-            raise asyncio.CancelledError
+        _cancel_if_lost(task, cancelled)
         link.answered()
         if self._away and started >= self._changed_at:
             self._away, self._changed_at = False, time.monotonic()
@@ -851,6 +852,12 @@ def _maker(url: str, max_connections: int, timeout: float) -> Callable[[], Any]:
         "redis_url can't be read: expected redis://user:password@host:port/db, or rediss:// or "
         "unix://, with special characters of the password percent-encoded"
     )
+
+
+def _cancel_if_lost(task: asyncio.Task[Any], before: int) -> None:
+    """Before Python 3.12 a cancelling can get lost in asyncio.wait_for: redis-py sends with it."""
+    if task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 def _scan(client: Any, **options: Any) -> Any:

@@ -213,3 +213,25 @@ async def test_close_from_within_a_borrowed_block_ends() -> None:
                 await made.close(timeout=0.05)
         assert time.monotonic() - started <= 0.05 + MORE + lag.worst
         await seen.count(0, seconds=1)
+
+
+class ClosesFirst(asyncpg.Connection):  # type: ignore[misc]
+    """Has the pool closed when an answer is here, and then gives the answer."""
+
+    pool: DatabasePool
+
+    async def fetchval(self, *args: Any, **options: Any) -> Any:
+        value = await super().fetchval(*args, **options)
+        await self.pool.close(timeout=0)
+        return value
+
+
+async def test_an_answer_that_came_before_the_end_stays_an_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Close ended the connection between the answer and the moment in which its caller runs on."""
+    async with witness() as seen, pool(seen, 1, 1, connection_class=ClosesFirst) as made:
+        monkeypatch.setattr(ClosesFirst, "pool", made, raising=False)
+        assert await made.fetchval("SELECT 7") == 7
+        assert "terminated the connection" in caplog.text
+        await seen.count(0)
