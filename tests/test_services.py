@@ -21,6 +21,7 @@ from jupyter_client.manager import KernelManager
 from redis import Redis
 
 from cachepool_lib.lab._guard import ping_redis
+from cachepool_lib.lab.course import without_ports
 from cachepool_lib.lab.servers import cluster
 from tests.lab_user import (
     USER,
@@ -76,7 +77,7 @@ class Kernel:
     """A real Jupyter kernel."""
 
     def __init__(self, env: dict[str, str]) -> None:
-        self.manager = KernelManager(kernel_name="python3")
+        self.manager = KernelManager(kernel_name="python3", **without_ports())
         self.manager.start_kernel(env=env)
         self.client = self.manager.blocking_client()
         self.client.start_channels()

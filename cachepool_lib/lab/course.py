@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import nbformat
 from ipykernel.kernelspec import get_kernel_dict
@@ -25,8 +26,20 @@ CELL_TIMEOUT = 120  # seconds; the slowest cell takes a few
 BAR = 30  # characters
 
 
+def without_ports() -> dict[str, str]:
+    """Settings for a kernel that is reached by a name that nobody else has, where Linux can.
+
+    A port is picked first and taken a second later: meanwhile a busy machine has given it away.
+    """
+    linux = sys.platform == "linux"
+    return {"transport": "ipc", "ip": f"@cachepool-kernel-{uuid4()}"} if linux else {}
+
+
 class ThisPython(AsyncKernelManager):
     """Starts the kernel of this environment, whatever a notebook or the home folder names."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**without_ports(), **settings)
 
     @property
     def kernel_spec(self) -> KernelSpec:

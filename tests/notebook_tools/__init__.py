@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+
+from cachepool_lib.lab.course import ThisPython
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -92,29 +92,15 @@ def _is_type_variable(statement: ast.stmt) -> bool:
     return False
 
 
-class OwnKernelManager(AsyncKernelManager):
-    """Starts a kernel of this very interpreter.
-
-    A user may have a kernel called python3 that starts another Python. Looking in no folder
-    at all leaves the one that belongs to the running interpreter.
-    """
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]), **settings)
-
-
 @contextmanager
 def kernel(notebook: NotebookNode, folder: Path) -> Iterator[NotebookClient]:
     """A fresh kernel working in *folder*; gone afterwards."""
     client = NotebookClient(
         notebook,
-        kernel_manager_class=OwnKernelManager,
-        kernel_name="python3",
+        kernel_manager_class=ThisPython,
         timeout=CELL_TIMEOUT,
         record_timing=False,
         coalesce_streams=True,
-        # The kernel listens on loopback only. Without this it warns that nothing is encrypted.
-        extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(folder)}},
     )
     with client.setup_kernel():
