@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -226,6 +227,18 @@ def test_a_cell_stored_without_its_output_is_noticed(tmp_path: Path) -> None:
 
 
 # The tools
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names for sockets")
+def test_a_kernel_is_reached_without_ports(tmp_path: Path) -> None:
+    """Picked first and taken later, one of them was another test's by then."""
+    with kernel(notebook_of("1 + 1"), tmp_path) as client:
+        assert client.km is not None
+        told = client.km.get_connection_info().items()
+        ports = {number for name, number in told if name.endswith("_port")}
+        process = psutil.Process(client.km.provisioner.process.pid)  # type: ignore[union-attr]
+        listening = {one.laddr.port for one in process.net_connections("tcp") if one.laddr}
+        assert len(ports) == 5 and not ports & listening
 
 
 def test_executing_again_changes_nothing(tmp_path: Path) -> None:
