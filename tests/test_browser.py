@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -63,8 +64,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
         nbformat.write(notebook, folder / name)
-    kinds = "JUPYTER_CONFIG JUPYTER_DATA JUPYTER_RUNTIME JUPYTERLAB_SETTINGS JUPYTERLAB_WORKSPACES"
+    kinds = "JUPYTER_CONFIG JUPYTER_DATA JUPYTERLAB_SETTINGS JUPYTERLAB_WORKSPACES"
     folders = {f"{kind}_DIR": str(home / kind) for kind in kinds.split()}
+    # Kernels are reached by files, whose names must be short: ports may be another test's by then.
+    folders["JUPYTER_RUNTIME_DIR"] = short = tempfile.mkdtemp(prefix="cp-")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -74,7 +77,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
                 *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
                 *("--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"),
                 *("--IdentityProvider.token=", f"--ServerApp.root_dir={folder.parent}"),
-                "--AsyncMappingKernelManager.transport_encryption=auto",
+                "--KernelManager.transport=ipc",
                 *("--LabApp.extension_manager=readonly", "--LabApp.expose_app_in_browser=True"),
             ],
             env=os.environ | folders | {"IPYTHONDIR": str(home / "ipython")},
@@ -98,6 +101,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             server.kill()
             server.wait()
             raise
+        finally:
+            shutil.rmtree(short)
 
 
 def _answers(url: str) -> bool:
