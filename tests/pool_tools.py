@@ -68,9 +68,13 @@ class Witness:
         return f"{url}{'&' if '?' in url else '?'}{urlencode({'application_name': self.name})}"
 
     async def backends(self, state: str = "%") -> list[int]:
-        """The process ids of those that there are, in a state such as "active" or "idle"."""
+        """The process ids of those that there are, in a state such as "active" or "idle".
+
+        A statement is "active" also while it is only prepared; once pg_sleep runs, it is "PgSleep".
+        """
         rows = await self.admin.fetch(
-            "SELECT pid FROM pg_stat_activity WHERE application_name = $1 AND state LIKE $2",
+            "SELECT pid FROM pg_stat_activity "
+            "WHERE application_name = $1 AND (state LIKE $2 OR wait_event = $2)",
             self.name,
             state,
         )

@@ -111,7 +111,7 @@ async def test_a_cancelled_statement_stops_in_the_server() -> None:
     async with witness() as seen, pool(seen, 1, 1) as made:
         pid = await made.fetchval("SELECT pg_backend_pid()")
         task = asyncio.create_task(made.fetch("SELECT pg_sleep(60)"))
-        await seen.count(1, state="active")
+        await seen.count(1, state="PgSleep")
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()

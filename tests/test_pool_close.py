@@ -46,7 +46,7 @@ async def test_who_holds_on_is_terminated_logged_and_told(caplog: pytest.LogCapt
                 await connection.fetch("SELECT pg_sleep(60)")
 
         holding = [asyncio.create_task(timed(hold()), name=f"page {n}") for n in range(2)]
-        await seen.count(2, state="active")
+        await seen.count(2, state="PgSleep")
         async with Lag() as lag:
             _, took = await timed(made.close(timeout=0.1))
         assert 0.1 <= took <= 0.1 + MORE + lag.worst
@@ -68,7 +68,7 @@ async def test_a_silent_server_does_not_hold_it_up(holders: int) -> None:
         await made.initialize()
         calls = [asyncio.create_task(timed(made.fetch("SELECT pg_sleep(60)")))] * holders
         if holders:
-            await seen.count(1, state="active")
+            await seen.count(1, state="PgSleep")
         proxy.stall()
         async with Lag() as lag:
             _, took = await timed(made.close(timeout=0.1))

@@ -393,7 +393,7 @@ async def test_what_a_silent_server_owes_is_gone_a_second_after_its_return() -> 
     ):
         await made.initialize()
         calls = [asyncio.create_task(timed(made.fetch("SELECT pg_sleep(60)"))) for _ in range(2)]
-        await seen.count(2, state="active")
+        await seen.count(2, state="PgSleep")
         first = await seen.backends()
         proxy.stall()
         for outcome, _ in await asyncio.gather(*calls):
@@ -416,7 +416,7 @@ async def test_what_was_cut_in_mid_statement_is_called_off() -> None:
         pool(seen, 0, 3, url=proxy.url) as made,
     ):
         calls = [asyncio.create_task(timed(made.fetch("SELECT pg_sleep(60)"))) for _ in range(3)]
-        await seen.count(3, state="active")
+        await seen.count(3, state="PgSleep")
         await proxy.cut()
         for outcome, _ in await asyncio.gather(*calls):
             assert isinstance(outcome, asyncpg.ConnectionDoesNotExistError)
