@@ -379,8 +379,10 @@ class DatabasePool:
 
     def _say_why(self, patience: float) -> str:
         text = f"no connection within {patience:g} s: "
-        if len(self._leases) < self._max_size:
+        if len(self._leases) + len(self._returning) < self._max_size:
             return text + "the server did not open one"
+        if not self._leases:
+            return text + f"all {self._max_size} are being reset after a query"
         longest = self.holders()[0]
         text += (
             f"all {self._max_size} are in use; {longest.task} has held one for "
@@ -442,8 +444,8 @@ class DatabasePool:
         limit = asyncio.get_running_loop().call_later(GIVE_BACK_SECONDS, lease.raw.terminate)
         try:
             if not lease.raw.is_closed():
-                # What asyncpg's Pool.release does, but for the task of its own in which it does it:
-                # that costs a tenth of a short query. So who is cancelled now loses the connection.
+                # What asyncpg's Pool.release does, but not in a task of its own each time: that
+                # costs a tenth of a short query. Whoever is cancelled here loses the connection.
                 lease.raw._on_release()
                 await lease.connection._holder.release(None)
         except Exception as error:

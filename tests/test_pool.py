@@ -169,8 +169,11 @@ async def test_what_a_borrower_sets_the_next_one_does_not_see() -> None:
         assert await seen.admin.fetchval(locks, (await seen.backends())[0]) == 0
 
 
-async def test_a_query_is_answered_before_its_session_is_reset() -> None:
+async def test_a_query_is_answered_before_its_session_is_reset(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Its caller goes on; the next one waits until the connection is clean; close waits, too."""
+    monkeypatch.setattr("cachepool_lib.pool.GIVE_BACK_SECONDS", 10)  # however slow this machine is
     answered, order = asyncio.Event(), []
 
     async def reset(connection: Any) -> None:
@@ -184,6 +187,9 @@ async def test_a_query_is_answered_before_its_session_is_reset() -> None:
             order.append(f"answer {number}")
             stats = made.stats()
             assert (stats.size, stats.idle, stats.in_use) == (1, 1, 0)
+            if not answered.is_set():
+                with pytest.raises(PoolTimeout, match="all 1 are being reset after a query"):
+                    await made.acquire(timeout=0).__aenter__()
             answered.set()
         await made.close()
         assert order == ["answer 0", "reset", "answer 1", "reset"]
