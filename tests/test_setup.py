@@ -163,7 +163,7 @@ def test_the_pip_part_of_environment_yml_installs(tmp_path: Path) -> None:
     (project / "condaenv.txt").write_text("\n".join(conda_file()[1]), encoding="utf-8")
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
     python = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin") / "python"
-    # Compiling every package would take half of the time.
+    # Compiling every package would take a quarter of the time.
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-qq", "--no-compile"]
     subprocess.run([*pip, "-r", "condaenv.txt"], cwd=project, check=True)
     code = "import cachepool_lib.lab.course as c; print(c.__file__)"
