@@ -204,6 +204,44 @@ def test_a_limit_ends_a_simulation_that_never_ends(pause: float | None) -> None:
     assert lab.simulate(asyncio.sleep(3_600, "free again"), limit=10) == "free again"
 
 
+def test_who_swallows_every_interrupt_is_interrupted_once() -> None:
+    """It comes between two tasks, where none can catch it: else it would come by luck, or never."""
+    caught: list[BaseException] = []
+
+    async def again() -> None:
+        while True:
+            try:
+                time.sleep(0.001)  # where an interrupt from another thread finds it, mostly
+                await asyncio.sleep(0)
+            except (KeyboardInterrupt, asyncio.CancelledError) as error:
+                caught.append(error)
+
+    async def main() -> None:
+        await asyncio.gather(*(again() for _ in range(50)))
+
+    with pytest.raises(TimeoutError):
+        lab.simulate(main(), limit=0.1)
+    assert {type(error) for error in caught} == {asyncio.CancelledError}
+
+
+def test_an_interrupted_task_is_not_left_over() -> None:
+    """Whoever interrupts a cell knows of it: the last cell does not complain."""
+
+    async def busy() -> None:
+        while True:
+            pass
+
+    tasks: list[asyncio.Task[None]] = []  # held, as a name in a notebook holds them
+
+    async def main() -> None:
+        tasks.append(asyncio.create_task(busy()))
+        await asyncio.wait(tasks)
+
+    with pytest.raises(TimeoutError):
+        lab.simulate(main(), limit=0.1)
+    asyncio.run(lab.nothing_left())
+
+
 def test_an_interrupt_ends_a_simulation_whoever_listens_to_interrupts() -> None:
     """A kernel has a listener of its own for cells with an `await`; it is back afterwards."""
 

@@ -141,7 +141,9 @@ def _unseen() -> Iterator[str]:
         kind = type(thing)  # isinstance() would wake lazy proxies
         if issubclass(kind, asyncio.Future):
             if thing.done() and thing._log_traceback:
-                yield f"exception never retrieved: {thing.exception()!r}"
+                error = thing.exception()
+                if not isinstance(error, KeyboardInterrupt):  # the loop raised that one, too
+                    yield f"exception never retrieved: {error!r}"
         elif kind is CoroutineType and getcoroutinestate(thing) == CORO_CREATED:
             thing.close()
             yield f"never awaited: {thing.__qualname__}"

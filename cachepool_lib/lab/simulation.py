@@ -43,6 +43,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.now = 0.0
         self.wall_shift = 0.0
+        self.interrupted = False  # by another thread
         self._selector = self
         self._clock_resolution = math.ulp(0.0)
 
@@ -51,6 +52,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def select(self, timeout: float | None) -> tuple[()]:
         """Go to the first timer, exactly; nothing else can happen before it."""
+        if self.interrupted:
+            self.interrupted = False
+            raise KeyboardInterrupt
         if timeout is None:
             raise RuntimeError(f"Deadlock: no timer is set, and these wait: {_names(self)}.")
         if timeout > 0:
@@ -103,10 +107,10 @@ def simulate(coroutine: Coroutine[Any, Any, T], *, limit: float = math.inf) -> T
     outcome: list[T] = []
     failure: list[BaseException] = []
     started = threading.Event()
+    loop = SimulatedLoop()
 
     def run() -> None:
         started.set()
-        loop = SimulatedLoop()
         loop.set_exception_handler(recorder.loop_exception)
         try:
             with _patched_time(loop), asyncio.Runner(loop_factory=lambda: loop) as runner:
@@ -138,10 +142,14 @@ def simulate(coroutine: Coroutine[Any, Any, T], *, limit: float = math.inf) -> T
     except (KeyboardInterrupt, TimeoutError):
         started.wait()
         while thread.is_alive():
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt)
-            )
+            loop.interrupted = True  # raised between two tasks, where none of them can catch it
             thread.join(0.5)
+            if loop.interrupted:  # a task that never awaits: raised inside it
+                loop.interrupted = False
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt)
+                )
+                thread.join(0.5)
         raise
     finally:
         random.setstate(random_state)
