@@ -10,6 +10,7 @@ import re
 import select
 import sys
 import time
+import traceback
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
@@ -122,7 +123,7 @@ class _Lease:
             self.owner._give_back_meanwhile(self)
             return
         await self.owner._give_back(self)
-        if self.ended and isinstance(exc, asyncpg.PostgresError | asyncpg.InterfaceError):
+        if self.ended and _asyncpgs(exc):
             raise PoolClosed("the pool was closed while this connection was held") from exc
 
 
@@ -435,10 +436,12 @@ class DatabasePool:
                     return connection
                 connection._con.terminate()
             return await pool.acquire()  # all were dead: this one has just been opened
-        except _NOT_OPENED as error:
+        except Exception as error:
             if self._closed:
-                raise PoolClosed("the pool was closed while this caller waited") from None
-            raise _unavailable(error) from error
+                raise PoolClosed("the pool was closed while this caller waited") from error
+            if isinstance(error, _NOT_OPENED):
+                raise _unavailable(error) from error
+            raise
 
     async def _give_back(self, lease: _Lease) -> None:
         limit = asyncio.get_running_loop().call_later(GIVE_BACK_SECONDS, lease.raw.terminate)
@@ -592,6 +595,19 @@ async def _settled(raw: Any, step: Coroutine[Any, Any, None]) -> None:
     except BaseException:
         raw.terminate()
         raise
+
+
+def _asyncpgs(error: BaseException | None) -> bool:
+    """Does asyncpg raise this where a connection is terminated under it?
+
+    It takes the connection's protocol away, and comes upon None if it was between two answers.
+    """
+    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
+        return True
+    if not isinstance(error, AttributeError):
+        return False
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals["__name__"]).startswith("asyncpg.")
 
 
 def _unavailable(error: Exception) -> DatabaseUnavailable:

@@ -126,6 +126,50 @@ async def test_one_of_two_that_close_may_leave() -> None:
         assert await made.fetchval("SELECT 1") == 1
 
 
+class Prepares(asyncpg.Connection):  # type: ignore[misc]
+    """Once a statement is prepared, waits for *go* before it has it done."""
+
+    prepared, go = asyncio.Event(), asyncio.Event()
+
+    async def _get_statement(self, *args: Any, **options: Any) -> Any:
+        statement = await super()._get_statement(*args, **options)
+        self.prepared.set()
+        await self.go.wait()
+        return statement
+
+
+@pytest.mark.parametrize("block", [False, True])
+async def test_who_is_between_two_answers_of_the_server_is_told(
+    block: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncpg itself comes upon None there. An AttributeError of the block's own stays one."""
+    monkeypatch.setattr(Prepares, "prepared", asyncio.Event())
+    monkeypatch.setattr(Prepares, "go", asyncio.Event())
+    async with witness() as seen:
+        made = DatabasePool(seen.url, 1, 1, connection_class=Prepares)
+
+        async def hold() -> None:
+            async with made.acquire() as connection:
+                await connection.fetch("SELECT 1")
+
+        async def mistake() -> None:
+            async with made.acquire():
+                Prepares.prepared.set()
+                await Prepares.go.wait()
+                None.fetch("SELECT 1")  # type: ignore[attr-defined]
+
+        for call in (hold if block else lambda: made.fetch("SELECT 1"), mistake):
+            Prepares.prepared.clear()
+            Prepares.go.clear()
+            await made.initialize()
+            holding = asyncio.create_task(timed(call()))
+            await Prepares.prepared.wait()
+            await made.close(timeout=0)
+            Prepares.go.set()
+            outcome, _ = await holding
+            assert isinstance(outcome, AttributeError if call is mistake else PoolClosed)
+
+
 @pytest.mark.parametrize("fault", ["none", "stalled"])
 async def test_while_it_opens(fault: str) -> None:
     """Those who open it are told at once, and no connection comes after."""
