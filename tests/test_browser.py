@@ -5,7 +5,6 @@ Needs chromium; without it these tests are skipped, or fail where CACHEPOOL_CI_B
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,8 @@ from pathlib import Path
 import nbformat
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
+
+from cachepool_lib.lab._embedded import _free_port
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 FIRST = "00-start-here.ipynb"
@@ -68,9 +69,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folders = {f"{kind}_DIR": str(home / kind) for kind in kinds.split()}
     # Kernels are reached by files, whose names must be short: ports may be another test's by then.
     folders["JUPYTER_RUNTIME_DIR"] = short = tempfile.mkdtemp(prefix="cp-")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     with (home / "log").open("w") as log:
         server = subprocess.Popen(
             [

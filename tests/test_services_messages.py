@@ -259,12 +259,14 @@ def test_a_port_that_somebody_took_meanwhile(place: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = taken.getsockname()[1]
         (place / "sitecustomize.py").write_text(
-            "import socket, sys\n"
+            "import secrets, socket, sys\n"
             "class Socket(socket.socket):\n"
-            f"    answers = [('127.0.0.1', {number})]\n"
-            "    def getsockname(self):\n"
-            "        return self.answers.pop() if self.answers else super().getsockname()\n"
-            "if '_guard' in str(sys.orig_argv): socket.socket = Socket\n"
+            f"    found, below = [{number} - 20_000], secrets.randbelow\n"
+            "    def bind(self, address):\n"
+            f"        return None if address[1] == {number} else super().bind(address)\n"
+            "if '_guard' in str(sys.orig_argv):\n"
+            "    socket.socket, found = Socket, Socket.found\n"
+            "    secrets.randbelow = lambda n: found.pop() if found else Socket.below(n)\n"
         )
         with users(1, environment(place, "embedded", PYTHONPATH=str(place))) as [user]:
             assert at(user.got["redis"])[1] != number

@@ -211,7 +211,7 @@ def test_who_swallows_every_interrupt_is_interrupted_once() -> None:
     async def again() -> None:
         while True:
             try:
-                time.sleep(0.001)  # where an interrupt from another thread finds it, mostly
+                time.sleep(0.001)  # noqa: ASYNC251 - where an interrupt would find it, mostly
                 await asyncio.sleep(0)
             except (KeyboardInterrupt, asyncio.CancelledError) as error:
                 caught.append(error)
