@@ -59,7 +59,7 @@ async def test_two_hundred_tasks_that_are_cancelled_again_and_again() -> None:
             with pytest.raises(PoolTimeout):
                 await made.acquire(timeout=0).__aenter__()
         await made.close()
-        await seen.count(0, seconds=1)
+        await seen.count(0)
 
 
 @pytest.mark.parametrize("way", ["fetch", "transaction", "in line", "opening"])
@@ -115,7 +115,7 @@ async def test_a_cancelled_statement_stops_in_the_server() -> None:
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
-        await seen.count(0, state="active", seconds=1)
+        await seen.count(0, state="active")
         assert await made.fetchval("SELECT pg_backend_pid()") == pid
 
 

@@ -54,7 +54,7 @@ async def test_who_holds_on_is_terminated_logged_and_told(caplog: pytest.LogCapt
             assert isinstance(outcome, PoolClosed)
             assert "while this connection was held" in str(outcome)
             assert isinstance(outcome.__cause__, asyncpg.PostgresError)
-        await seen.count(0, seconds=1)
+        await seen.count(0)
         assert len(caplog.messages) == 2
         assert "page 0 has held for 0." in caplog.messages[0]
         assert "test_pool_close.py" in caplog.messages[0]
@@ -76,7 +76,7 @@ async def test_a_silent_server_does_not_hold_it_up(holders: int) -> None:
         for outcome, _ in await asyncio.gather(*calls):
             assert isinstance(outcome, PoolClosed)
         await proxy.restore()
-        await seen.count(0, seconds=1)
+        await seen.count(0)
 
 
 async def test_twice_and_from_two_tasks_at_once() -> None:
@@ -97,7 +97,7 @@ async def test_twice_and_from_two_tasks_at_once() -> None:
                 _, took = await timed(made.close(timeout=0.05))
                 await asyncio.gather(patient, also)
             assert took <= 0.05 + MORE + lag.worst
-            await seen.count(0, seconds=1)
+            await seen.count(0)
             await made.close()
             await leak.__aexit__(None, None, None)
 
@@ -121,7 +121,7 @@ async def test_one_of_two_that_close_may_leave() -> None:
             await asyncio.sleep(0.01)
             only.cancel()
             await asyncio.wait([only])
-            await seen.count(0, seconds=1)
+            await seen.count(0)
         await made.initialize()
         assert await made.fetchval("SELECT 1") == 1
 
@@ -190,7 +190,7 @@ async def test_while_it_opens(fault: str) -> None:
             for outcome, _ in await asyncio.gather(*callers):
                 assert outcome is None or outcome == [(1,)] or isinstance(outcome, PoolClosed)
             await proxy.restore()
-            await seen.count(0, seconds=1)
+            await seen.count(0)
             assert repr(made).startswith("<DatabasePool: closed, 0 of 5 in use, 0 waiting")
             made._closed = False  # as new
 
@@ -208,7 +208,7 @@ async def test_while_a_connection_is_opened_for_somebody() -> None:
             assert isinstance(outcome, PoolClosed)
             await closing
         await proxy.restore()
-        await seen.count(0, seconds=1)
+        await seen.count(0)
 
 
 async def test_opened_again_while_it_closes() -> None:
@@ -256,7 +256,7 @@ async def test_close_from_within_a_borrowed_block_ends() -> None:
             async with made.acquire():
                 await made.close(timeout=0.05)
         assert time.monotonic() - started <= 0.05 + MORE + lag.worst
-        await seen.count(0, seconds=1)
+        await seen.count(0)
 
 
 class ClosesFirst(asyncpg.Connection):  # type: ignore[misc]
