@@ -6,11 +6,14 @@ import copy
 import functools
 import logging
 from collections.abc import Callable, Coroutine, Hashable
+from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
 from cachepool_lib._keys import in_group
 
 logger = logging.getLogger("cachepool_lib")
+
+_FIELDS = MemberDescriptorType, GetSetDescriptorType
 
 
 class Flight:
@@ -26,7 +29,8 @@ class Flight:
         self.waiters: dict[asyncio.Future[Any], None] = {}  # a set would wake them in any order
 
     def cancel(self) -> None:
-        if self.task is not None and not self.loop.is_closed():
+        """Cancel the load, once: at a shutdown all tasks are, and its cleanup may be under way."""
+        if self.task is not None and not self.loop.is_closed() and not self.task.cancelling():
             self.task.cancel()
 
     @property
@@ -66,7 +70,14 @@ class Flights:
         """Start *load* in a task of its own."""
         flight = Flight(background)
         self.attached[key] = flight
-        flight.task = flight.loop.create_task(load(flight))
+        coroutine = load(flight)
+        try:
+            flight.task = flight.loop.create_task(coroutine)
+        except BaseException:  # no stack is left, say: nobody may wait for what never began
+            coroutine.close()
+            if self.is_attached(key, flight):
+                del self.attached[key]
+            raise
         self._tasks.add(flight.task)
         flight.task.add_done_callback(functools.partial(self._land, key, flight))
         return flight
@@ -166,7 +177,22 @@ def _twin(error: BaseException) -> BaseException:
     with contextlib.suppress(Exception):
         twin = copy.copy(error)  # calls the class with error.args, which need not be its arguments
         if type(twin) is type(error) and twin.args == error.args:
-            return twin
+            return _with_fields(twin, error)
     twin = type(error).__new__(type(error), *error.args)
+    twin.args = error.args
     twin.__dict__.update(error.__dict__)
+    return _with_fields(twin, error)
+
+
+def _with_fields(twin: BaseException, error: BaseException) -> BaseException:
+    """*twin* with what *error* keeps outside its __dict__: in slots, or in C as errno is."""
+    for kind in type(error).__mro__:
+        if kind is BaseException:
+            break
+        for name, field in vars(kind).items():
+            if isinstance(field, _FIELDS) and not name.startswith("__"):
+                with contextlib.suppress(AttributeError):  # not set, or not to be set
+                    value = getattr(error, name)
+                    if getattr(twin, name, field) is not value:  # an errno set to None is printed
+                        setattr(twin, name, value)
     return twin

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar, cast
 from cachepool_lib._arguments import Seconds, fraction, number, seconds, whole
 from cachepool_lib._flights import Flight, Flights, require_loader
 from cachepool_lib._stats import CacheStats
-from cachepool_lib._store import Entry, Load, Store
+from cachepool_lib._store import MAX_USES, Entry, Load, Store
 
 T = TypeVar("T")
 
@@ -85,6 +85,7 @@ class AsyncCache:
 
     async def set_many(self, items: Mapping[Any, Any], ttl: Seconds | None = None) -> None:
         """`set` every pair of *items* with the same *ttl*."""
+        ttl = None if ttl is None else seconds("ttl", ttl)
         for key, value in items.items():
             await self.set(key, value, ttl)
 
@@ -136,7 +137,9 @@ class AsyncCache:
             retry_after: after a failed load, seconds in which a stale value is served without
                 another attempt.
 
-        A load in the background that fails is logged and counted.
+        A load in the background that fails is counted, and logged if nobody waits for it. A loader
+        that asks for its own key waits for itself. But for *ttl*, arguments are looked at where
+        something is to be loaded: a hit takes no time for it.
         """
         if ttl is not None and (type(ttl) is not int or ttl < 0):
             ttl = seconds("ttl", ttl)
@@ -227,10 +230,9 @@ class AsyncCache:
         if stale is not None and stale.load is not None:
             due = now >= stale.load.retry_at
             if _in_window(stale, now, load, failed=not due):
-                value = stale.value  # an eager task may have replaced it when _refresh returns
+                value = self._serve_stale(stale)  # before an eager task of _refresh replaces it
                 if due:
                     self._refresh(key, loader, ttl, load)
-                self._stale_hits += 1
                 return value
         flight = self._flights.under_way(key)
         shared = flight is not None
@@ -241,13 +243,20 @@ class AsyncCache:
         except Exception:
             now = self._clock()
             stale = self._store.peek(key, now) if load.stale_if_error else None
-            if stale is not None and _in_window(stale, now, load, failed=True):
-                self._stale_hits += 1
+            if stale is not None and now < stale.expires_at:  # it was set meanwhile
+                self._count(shared)
                 return stale.value
+            if stale is not None and _in_window(stale, now, load, failed=True):
+                return self._serve_stale(stale)
             self._count(shared)
             raise
         self._count(shared)
         return value
+
+    def _serve_stale(self, entry: Entry) -> Any:
+        self._stale_hits += 1
+        entry.uses = min(entry.uses + 1, MAX_USES)  # the policy keeps what is asked for
+        return entry.value
 
     def _count(self, shared: bool) -> None:
         if shared:

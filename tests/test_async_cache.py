@@ -120,6 +120,8 @@ async def test_bad_ttl_is_refused_before_anything_changes(
         await cache.set("k", "new", ttl)
     with pytest.raises(error, match="ttl"):
         await cache.set_many({"k": "new"}, ttl)
+    with pytest.raises(error, match="ttl"):
+        await cache.set_many({}, ttl)
     for key in "k", "other":
         with pytest.raises(error, match="ttl"):
             await cache.get_or_load(key, loads, ttl)

@@ -158,6 +158,43 @@ async def test_the_last_one_out_cancels_the_load(cache: AsyncCache) -> None:
     assert cache.stats().size == cache.stats().loads == cache.stats().misses == 0
 
 
+@pytest.mark.parametrize("first", ["caller", "load"])
+async def test_a_shutdown_lets_a_load_clean_up(cache: AsyncCache, first: str) -> None:
+    """It cancels caller and load; a load cancelled twice could not wait for its own cleanup."""
+    cleaned: list[bool] = []
+
+    async def loader() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await turns()
+            cleaned.append(True)
+
+    caller = await begin(cache.get_or_load("k", loader))
+    [load] = cache._flights._tasks
+    for task in [caller, load] if first == "caller" else [load, caller]:
+        task.cancel()
+    await asyncio.wait([caller, load])
+    assert cleaned
+
+
+async def test_a_load_that_cannot_begin_holds_nobody_up(
+    cache: AsyncCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a recursion has used up the stack: the next caller loads."""
+
+    def full(*args: Any, **options: Any) -> Any:
+        raise RecursionError
+
+    loop = asyncio.get_running_loop()
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "create_task", full)
+        with pytest.raises(RecursionError):
+            await cache.get_or_load("k", lambda: answer("v"))
+    async with asyncio.timeout(5):
+        assert await cache.get_or_load("k", lambda: answer("v")) == "v"
+
+
 async def test_who_comes_as_the_last_one_leaves_starts_afresh(cache: AsyncCache) -> None:
     """A load that is being cancelled is joined by nobody: at every turn of the loop."""
     for turn in range(6):
@@ -260,15 +297,40 @@ class Array:
     __hash__ = None  # type: ignore[assignment]
 
 
+class FromErrno(OSError):
+    """Its number lies in C, and its class sets it when it is called."""
+
+    def __init__(self, host: str, error: OSError) -> None:
+        super().__init__(error.errno, error.strerror)
+        self.host = host
+
+
+class Slotted(Exception):
+    __slots__ = ("code",)
+
+    def __init__(self, text: str, *, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
 ERRORS: list[Callable[[], Exception]] = [
     lambda: ValueError("bad"),
     lambda: KeyError("k"),
+    lambda: ConnectionError("down"),
     lambda: FileNotFoundError(2, "No such file", "page.html"),
     lambda: UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
     lambda: ExceptionGroup("two", [ValueError("a"), KeyError("b")]),
     lambda: WantsOther(7, table="users"),
     lambda: Decorated("x"),
+    lambda: FromErrno("db", OSError(111, "Connection refused")),
+    lambda: Slotted("bad", code=7),
+    lambda: NameError("who?", name="who"),
+    lambda: AttributeError("no page", name="page", obj=cached_pages),
 ]
+
+
+cached_pages = object()
+FIELDS = "args", "errno", "strerror", "filename", "code", "name", "obj", "start", "exceptions"
 
 
 def fails(error: Exception) -> Callable[[], Awaitable[Any]]:
@@ -294,6 +356,8 @@ async def test_every_waiter_has_an_exception_of_its_own(
         assert isinstance(result, Exception)
         assert isinstance(result.__cause__, OSError)
         assert vars(result) == vars(error)
+        for name in FIELDS:
+            assert getattr(result, name, None) == getattr(error, name, None)
         result.add_note("mine")
         assert result.__notes__ == ["seen by the loader", "mine"]
     assert error.__notes__ == ["seen by the loader"]

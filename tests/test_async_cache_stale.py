@@ -294,6 +294,37 @@ async def test_each_waiter_has_its_own_window(
     assert (cache.stats().stale_hits, cache.stats().misses) == (1, 2)
 
 
+async def test_a_value_that_was_set_meanwhile_is_not_stale(
+    cache: AsyncCache, clock: ManualClock, loads: Loads
+) -> None:
+    """Whose load fails gets it, and it counts as the miss that it was."""
+    await stored(cache, stale_if_error=60)
+    clock.now += 10
+    caller = await begin(cache.get_or_load("k", loads, stale_if_error=60))
+    await cache.set("k", "set")
+    loads[0].set_exception(ConnectionError())
+    assert await caller == "set"
+    assert (cache.stats().stale_hits, cache.stats().misses) == (0, 2)
+
+
+@pytest.mark.parametrize("window", ["stale_while_revalidate", "stale_if_error"])
+async def test_a_stale_value_that_is_asked_for_stays(clock: ManualClock, window: str) -> None:
+    """However much is written: stale hits are uses, too, and it is the outage that needs it."""
+    terms = {window: 3600, "retry_after": 3600}
+    cache = AsyncCache(10, maxsize=100, clock=clock)
+    await cache.get_or_load("hot", lambda: answer("old"), **terms)
+    clock.now += 10
+
+    async def fails() -> str:
+        raise ConnectionError
+
+    for n in range(1000):
+        for _ in range(5):
+            assert await cache.get_or_load("hot", fails, **terms) == "old"
+        await turns()
+        await cache.set(n, n, ttl=1000)
+
+
 async def test_cancellation_is_no_error(
     cache: AsyncCache, clock: ManualClock, loads: Loads
 ) -> None:
