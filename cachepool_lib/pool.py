@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 try:
     import asyncpg
@@ -87,7 +88,9 @@ class _Lease:
         self.owner = owner
         self.patience = patience
         self.connection: Any = None  # as the borrower sees it: of no use once it is given back
+        self.entered = False
         self.ended = False  # by close
+        self.back = False  # its turn is the next one's
         self.answered = False  # the caller has what it came for: it need not wait for the rest
 
     def begin(self, connection: Any, line: _Line) -> None:
@@ -108,8 +111,9 @@ class _Lease:
         )
 
     async def __aenter__(self) -> Any:
-        if self.connection is not None:
+        if self.entered:
             raise RuntimeError("this connection was borrowed already: call acquire() each time")
+        self.entered = True
         await self.owner._borrow(self)
         return self.connection
 
@@ -122,8 +126,9 @@ class _Lease:
         if self.answered:
             self.owner._give_back_meanwhile(self)
             return
+        ended = self.ended  # what was raised before close came is an outcome
         await self.owner._give_back(self)
-        if self.ended and _asyncpgs(exc):
+        if ended and _asyncpgs(exc):
             raise PoolClosed("the pool was closed while this connection was held") from exc
 
 
@@ -132,11 +137,12 @@ class DatabasePool:
 
     It belongs to the event loop that opens it. Every caller is answered within acquire_timeout +
     command_timeout + 0.5 s, also where the server is silent. A connection that died while nobody
-    used it is replaced before somebody gets it. No statement is ever sent twice.
+    used it is replaced before somebody gets it. No statement is sent again that the server may have
+    done.
 
     Args:
         database_url: postgresql://user:password@host:port/database. Several hosts, separated by
-            commas, are tried in turn.
+            commas, are tried in turn; one that is silent uses up the time of the others.
         min_size: connections that are opened at the beginning and kept open; 0 is allowed.
         max_size: connections that may be open at once, and so be held.
         acquire_timeout: seconds that a caller waits for a connection, the opening included.
@@ -206,10 +212,15 @@ class DatabasePool:
     async def initialize(self) -> None:
         """Open *min_size* connections, once however many ask; also after `close`.
 
-        Not needed: the first caller opens the pool. Raises DatabaseUnavailable if the server
-        refuses, PoolTimeout if it takes longer than acquire_timeout.
+        Not needed: the first caller opens the pool. Waits for a `close` that is under way. Raises
+        DatabaseUnavailable if the server refuses, PoolTimeout if it takes longer than
+        acquire_timeout.
         """
         self._check_loop()
+        opening = self._flights.under_way("open")
+        if self._closed and opening is not None and opening.task is not None:
+            await asyncio.wait([opening.task])  # close is ending it
+        await self._flights.close()  # a close that was cancelled
         if self._flights.under_way("close"):
             await self.close(math.inf)
         self._closed = False
@@ -228,6 +239,7 @@ class DatabasePool:
         for asking in list(self._asking):
             with contextlib.suppress(RuntimeError):  # its time was over in this moment
                 asking.reschedule(0)  # it finds the pool closed
+        await self._flights.close()  # one that was cancelled ends first
         opening = self._flights.under_way("open")
         if opening is not None and opening.task is not None:
             await asyncio.wait([opening.task])  # who asked for it leaves, which cancels it
@@ -275,7 +287,8 @@ class DatabasePool:
 
         Commits at the end of the block, and rolls back if it raises. *options* are those of
         asyncpg's `Connection.transaction`: isolation, readonly, deferrable. BEGIN and COMMIT are
-        statements of their own: each may take command_timeout. Raises what `acquire` raises.
+        statements of their own: each may take command_timeout. A block that swallows the error of a
+        statement ends without one, and nothing is kept. Raises what `acquire` raises.
         """
         async with self.acquire(timeout) as connection:
             raw = connection._con
@@ -324,9 +337,10 @@ class DatabasePool:
 
     def stats(self) -> PoolStats:
         """What the pool does now, and did since it was made."""
+        size = self._pool.get_size() if self._pool else 0
         return PoolStats(
-            size=self._pool.get_size() if self._pool else 0,
-            idle=self._pool.get_idle_size() + len(self._returning) if self._pool else 0,
+            size=size,
+            idle=max(0, size - len(self._leases)),
             in_use=len(self._leases),
             waiting=len(self._asking),
             min_size=self._min_size,
@@ -400,13 +414,17 @@ class DatabasePool:
             await line.wait()
             try:
                 await self._open_pool()
+                while self._returning and not self._pool.get_idle_size():
+                    # Resetting a session takes less time than opening another one.
+                    await asyncio.wait(self._returning, return_when=asyncio.FIRST_COMPLETED)
                 return await self._hand_out()
             except BaseException:
                 line.leave()
                 raise
 
         most = math.inf if self._max_waiting is None else self._max_waiting
-        if not line.free and len(line.waiters) >= most and not self._closed:
+        others = len(line.waiters) - len(self._returning)  # no caller has what is being reset
+        if not line.free and others >= most and not self._closed:
             self._refused += 1
             raise PoolFull(f"{most} callers wait already (max_waiting)")
         lease.begin(await self._in_time(lease.patience, wait), line)
@@ -450,15 +468,19 @@ class DatabasePool:
                 # What asyncpg's Pool.release does, but not in a task of its own each time: that
                 # costs a tenth of a short query. Whoever is cancelled here loses the connection.
                 lease.raw._on_release()
-                await lease.connection._holder.release(None)
+                holder = lease.connection._holder
+                # A `reset` of the caller's may wait for something else than this connection.
+                await holder.release(GIVE_BACK_SECONDS if holder._pool._reset else None)
         except Exception as error:
             logger.info("a connection was terminated instead of given back: %r", error)
+            lease.raw.terminate()
         finally:
             limit.cancel()
             if lease.raw.is_closed() and not lease.ended:
                 lease.raw.terminate()
                 self._lost.append(lease)
             self._leases.pop(lease, None)
+            lease.back = True
             self._holds.append(time.monotonic() - lease.since)
             lease.line.leave()
 
@@ -467,7 +489,14 @@ class DatabasePool:
         self._leases.pop(lease, None)  # close may have ended it in this moment
         task = asyncio.get_running_loop().create_task(self._give_back(lease))
         self._returning.add(task)
-        task.add_done_callback(self._returning.discard)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._returning.discard(task)
+            if not lease.back:  # it was cancelled before its first step, as by a shutdown
+                lease.raw.terminate()
+                lease.line.leave()
+
+        task.add_done_callback(done)
 
     async def _call_off(self) -> None:
         """Have the server stop what it may still do for connections that were lost while in use.
@@ -546,8 +575,9 @@ class DatabasePool:
 
 
 _URL = re.compile(
-    r"postgres(ql)?://([^/?#]*@)?"
-    r"(\[[^\]]*\]|[^/?#@,:\[\]]*)(:\d*)?(,(\[[^\]]*\]|[^/?#@,:\[\]]*)(:\d*)?)*([/?].*)?"
+    r"postgres(ql)?://(?P<user>[^/?#@]*@)?"
+    r"(\[[^\]]*\]|[^/?#@,:\[\]]*)(:\d*)?(,(\[[^\]]*\]|[^/?#@,:\[\]]*)(:\d*)?)*"
+    r"(?P<rest>([/?].*)?)"
 )
 _OPTIONS = {
     name
@@ -558,7 +588,7 @@ _OPTIONS = {
 
 def _maker(url: str, options: dict[str, Any], **sizes: Any) -> Callable[..., Any]:
     """A function that makes asyncpg's pool: unlike an attribute, it shows no password."""
-    if not isinstance(url, str) or not _URL.fullmatch(url):
+    if not _readable(url):
         raise ValueError(
             "database_url can't be read: expected postgresql://user:password@host:port/database, "
             "with special characters of the password percent-encoded"
@@ -567,6 +597,9 @@ def _maker(url: str, options: dict[str, Any], **sizes: Any) -> Callable[..., Any
         if name not in _OPTIONS:
             raise TypeError(f"asyncpg knows no option {name!r}")
     connect = options.pop("connect", asyncpg.connect)
+    for name in "init", "setup":
+        if options.get(name) is not None:
+            options[name] = _ending(options[name])
 
     def make(first: Callable[[], Awaitable[None]]) -> Any:
         async def connect_then(*args: Any, **kwargs: Any) -> Any:
@@ -576,6 +609,32 @@ def _maker(url: str, options: dict[str, Any], **sizes: Any) -> Callable[..., Any
         return asyncpg.create_pool(url, connect=connect_then, **sizes, **options)
 
     return make
+
+
+def _readable(url: object) -> bool:
+    """Can asyncpg read it? Its own errors show parts of it, and so of the password."""
+    match = _URL.fullmatch(url) if isinstance(url, str) else None
+    if match is None or (match["user"] is None and "@" in match["rest"]):
+        return False
+    try:
+        if query := urlsplit(match[0]).query:
+            parse_qs(query, strict_parsing=True)
+    except ValueError:
+        return False
+    return True
+
+
+def _ending(hook: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+    """*hook*, ending its connection if it fails: asyncpg would wait for the server's goodbye."""
+
+    async def ending(connection: Any) -> None:
+        try:
+            await hook(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+
+    return ending
 
 
 async def _settled(raw: Any, step: Coroutine[Any, Any, None]) -> None:
@@ -602,7 +661,7 @@ def _asyncpgs(error: BaseException | None) -> bool:
 
     It takes the connection's protocol away, and comes upon None if it was between two answers.
     """
-    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
+    if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InterfaceError):
         return True
     if not isinstance(error, AttributeError):
         return False

@@ -86,13 +86,21 @@ def test_a_bad_argument_is_named_at_once(arguments: dict[str, Any], message: str
         "postgresql://user:s3cret/2@localhost/shop",
         "postgresql://user:s3cret#2@localhost/shop",
         "postgresql://user@localhost:s3cret/shop",
+        "postgresql://user:p@s3cret@localhost/shop",
+        "postgresql://user:p@x:s3cret@localhost/shop",
+        "postgresql://user:?s3cret@localhost/shop",
+        "postgresql://user:/s3cret@localhost/shop",
+        "postgresql://localhost/shop?user=shop&s3cret",
+        "postgresql://user:s3cret\uff1a@localhost/shop",
         "user:s3cret@localhost",
         b"postgresql://user:s3cret@localhost",
         None,
     ],
 )
 def test_a_url_that_can_not_be_read_is_refused_and_not_shown(url: Any) -> None:
-    """It may have the password in it, and a password with a slash is how it comes to that."""
+    """It may have the password in it, and a password with a slash is how it comes to that: asyncpg
+    would show what it took for a port, a host or a parameter.
+    """
     with pytest.raises(ValueError, match="database_url can't be read: expected postgresql://") as e:
         DatabasePool(url)
     assert "s3cret" not in str(e.value)
@@ -105,7 +113,7 @@ def test_a_url_that_can_not_be_read_is_refused_and_not_shown(url: Any) -> None:
         "postgresql://",
         "postgresql:///shop?host=/run/postgresql",
         "postgresql://user:p%2Fw@[::1]:5432/shop?sslmode=require",
-        "postgresql://user:p@w@one:5432,two:5433/shop?target_session_attrs=primary",
+        "postgresql://user:p%40w@one:5432,two:5433/shop?target_session_attrs=primary",
     ],
 )
 def test_a_url_that_asyncpg_reads_is_taken(url: str) -> None:
@@ -311,6 +319,37 @@ async def test_opening_fails_for_all_who_asked_and_may_be_tried_again() -> None:
                 pass
         await made.close()
         assert await seen.backends() == []
+
+
+async def test_one_caller_after_another_needs_one_connection() -> None:
+    """The next one waits for the session to be reset, rather than for another to be opened."""
+    async with witness() as seen, pool(seen, 1, 5, max_waiting=0) as made:
+        for _ in range(20):
+            assert await made.fetchval("SELECT 1") == 1
+            stats = made.stats()
+            assert (stats.size, stats.idle) == (1, 1)
+
+
+async def test_nobody_is_refused_for_a_session_that_is_being_reset() -> None:
+    """As many callers as connections are never too many, though they don't wait for the reset."""
+    async with witness() as seen, pool(seen, 4, 4, max_waiting=0) as made:
+
+        async def work() -> None:
+            for _ in range(20):
+                await made.fetchval("SELECT 1")
+
+        await asyncio.gather(*(work() for _ in range(4)))
+        assert made.stats().refused == 0
+
+
+async def test_one_acquire_is_one_connection() -> None:
+    """Also where two tasks enter it at once: one is told, and no connection is lost."""
+    async with witness() as seen, pool(seen, 0, 1) as made:
+        one = made.acquire()
+        entered = await asyncio.gather(one.__aenter__(), one.__aenter__(), return_exceptions=True)
+        assert isinstance(entered[1], RuntimeError)
+        await one.__aexit__(None, None, None)
+        assert await made.fetchval("SELECT 1") == 1
 
 
 async def test_connections_that_died_one_by_one_are_all_replaced() -> None:

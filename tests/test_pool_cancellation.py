@@ -106,6 +106,16 @@ async def test_cancelled_one_turn_later_each_time(way: str) -> None:
         assert len(await seen.backends()) <= 1
 
 
+async def test_a_shutdown_right_after_an_answer_loses_no_connection() -> None:
+    """It cancels the task that resets the session before that has begun."""
+    async with witness() as seen, pool(seen, 1, 1) as made:
+        assert await made.fetchval("SELECT 7") == 7
+        [returning] = made._returning
+        returning.cancel()
+        async with asyncio.timeout(5):
+            assert await made.fetchval("SELECT 8") == 8
+
+
 async def test_a_cancelled_statement_stops_in_the_server() -> None:
     """And its connection serves the next caller."""
     async with witness() as seen, pool(seen, 1, 1) as made:

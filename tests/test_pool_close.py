@@ -227,6 +227,63 @@ async def test_opened_again_while_it_closes() -> None:
                     pass
 
 
+@pytest.mark.parametrize("again", ["close", "initialize"])
+async def test_after_a_close_that_was_cancelled(again: str) -> None:
+    """It has terminated all, and the pool can be closed, or opened, as after any other."""
+    async with witness() as seen, pool(seen, 1, 2) as made, Hold(made) as hold:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await made.close()
+        if again == "initialize":
+            await made.initialize()
+            assert await made.fetchval("SELECT 1") == 1
+        else:
+            await made.close()
+            await seen.count(0)
+        with contextlib.suppress(PoolClosed):
+            await hold.free()
+
+
+async def test_opened_again_while_an_opening_is_ended() -> None:
+    """Who opened it before is told that it was closed; who opens it now gets it open."""
+    begun: Any = asyncio.Event()
+
+    async def init(connection: Any) -> None:
+        begun.set()
+        await asyncio.sleep(0.01)
+
+    async with witness() as seen, pool(seen, 1, 1, init=init) as made:
+        first = asyncio.create_task(timed(made.initialize()))
+        await begun.wait()
+        closing = asyncio.create_task(made.close())
+        await asyncio.sleep(0)
+        await made.initialize()
+        await closing
+        assert isinstance((await first)[0], PoolClosed)
+        assert await made.fetchval("SELECT 1") == 1
+
+
+async def test_an_error_that_was_there_before_close_came_stays_one() -> None:
+    """What the server had answered is an outcome, though it is raised later."""
+    async with witness() as seen, pool(seen, 1, 1) as made:
+        failed, go = asyncio.Event(), asyncio.Event()
+
+        async def fail() -> None:
+            async with made.acquire() as connection:
+                try:
+                    await connection.fetchval("SELECT 1 / 0")
+                finally:
+                    failed.set()
+                    await go.wait()
+
+        failing = asyncio.create_task(timed(fail()))
+        await failed.wait()
+        await made.close(timeout=0)
+        go.set()
+        outcome, _ = await failing
+        assert isinstance(outcome, asyncpg.DivisionByZeroError)
+
+
 @pytest.mark.parametrize("failing", [False, True])
 async def test_the_end_of_the_block_closes_it(failing: bool) -> None:
     """And whoever waits is told."""

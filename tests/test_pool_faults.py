@@ -271,6 +271,49 @@ class Stalls(asyncpg.Connection):  # type: ignore[misc]
         return value
 
 
+@pytest.mark.parametrize("hook", ["init", "setup"])
+async def test_a_server_that_falls_silent_in_a_hook_holds_nobody_up(hook: str) -> None:
+    """acquire_timeout holds there too, and so does close: asyncpg itself would say goodbye first,
+    and wait for an answer.
+    """
+    async with witness() as seen, lab.Proxy(seen.url) as proxy:
+
+        async def ask(connection: Any) -> None:
+            proxy.stall()
+            await connection.fetchval("SELECT 1")
+
+        options = {hook: ask, "acquire_timeout": 0.2, "command_timeout": 60}
+        async with pool(seen, 0, 1, url=proxy.url, **options) as made, Lag() as lag:
+            outcome, took = await timed(made.fetchval("SELECT 1"))
+            assert isinstance(outcome, PoolTimeout)
+            assert took <= 0.2 + MORE + lag.worst
+        await proxy.restore()
+
+
+async def test_a_reset_of_the_callers_holds_nobody_up() -> None:
+    """What it waits for need not be the connection."""
+
+    async def reset(connection: Any) -> None:
+        await asyncio.Event().wait()
+
+    async with witness() as seen, pool(seen, 1, 1, reset=reset) as made:
+        for _ in range(2):
+            async with Lag() as lag:
+                started = time.monotonic()
+                async with made.acquire() as connection:
+                    assert await connection.fetchval("SELECT 1") == 1
+            assert time.monotonic() - started <= 2 * MORE + lag.worst
+
+
+async def test_a_connection_that_cannot_be_given_back_is_replaced() -> None:
+    """As one with a listener on it where warnings are errors, which asyncpg gives there."""
+    async with witness() as seen, pool(seen, 1, 1) as made:
+        async with made.acquire() as connection:
+            await connection.add_listener("orders", lambda *args: None)
+        async with asyncio.timeout(5):
+            assert await made.fetchval("SELECT 1") == 1
+
+
 @pytest.mark.parametrize("way", ["fetchval", "acquire"])
 async def test_a_stall_while_giving_back_changes_no_outcome(
     way: str, monkeypatch: pytest.MonkeyPatch

@@ -96,7 +96,7 @@ async def contenders() -> AsyncIterator[dict[str, Any]]:
     """Each cache on the same server, with the same page under all keys."""
     warnings.filterwarnings("ignore", "Call to deprecated setex")  # by aiocache
     url = (await services()).redis_url
-    ours = RedisCache(url, namespace="benchmark")
+    ours = RedisCache(url, namespace="benchmark", timeout=5)
     client = redis.asyncio.Redis.from_url(url)
     address, _, database = url.removeprefix("redis://:").partition("/")
     password, _, place = address.rpartition("@")
