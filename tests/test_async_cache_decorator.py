@@ -577,6 +577,35 @@ async def test_two_runs_that_begin_apart_do_not_wait_for_each_other() -> None:
     assert names[0] == names[2] != names[1]
 
 
+async def test_a_circle_is_found_although_its_first_run_was_overtaken() -> None:
+    """A refresh of it ended meanwhile: those who wait for the run before wait still."""
+    overtaken, runs = asyncio.Event(), 0
+
+    @async_cache()
+    async def first(n: int) -> Any:
+        nonlocal runs
+        runs += 1
+        if runs > 1:
+            return n
+        await overtaken.wait()
+        return await last(n)
+
+    @async_cache()
+    async def middle(n: int) -> Any:
+        return await first(n)
+
+    @async_cache()
+    async def last(n: int) -> Any:
+        return await middle(n)
+
+    task = await begin(middle(1))
+    assert await first.refresh(1) == 1
+    overtaken.set()
+    with pytest.raises(RuntimeError, match=r"last -> .*middle -> .*first -> .*last"):
+        await asyncio.wait_for(task, 10)
+    assert _circles.running == {}
+
+
 async def test_what_is_at_hand_is_no_circle() -> None:
     """A call of oneself is answered if the result is there."""
     depth = 0
