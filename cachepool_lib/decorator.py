@@ -240,8 +240,8 @@ class _Calls:
             self.group = terms.name or _stable_name(function, hint)
         # What `functools.wraps` says of parameters is believed of our own alone: another decorator
         # may take other ones.
-        innermost = function.__wrapped__ if isinstance(function, CachedFunction) else function
-        signature = inspect.signature(innermost, follow_wrapped=False)
+        innermost, bound = _innermost(function)
+        signature = inspect.signature(functools.partial(innermost, *bound), follow_wrapped=False)
         self.bind, self.names = _binder(signature, self.title)
         by_place = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
         kinds = [parameter.kind for parameter in signature.parameters.values()]
@@ -361,6 +361,17 @@ class _Calls:
                 ) from None
             owners[number] = owner
         return owner
+
+
+def _innermost(function: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The function inside cached functions and methods, and what these are bound to."""
+    bound: tuple[Any, ...] = ()
+    while isinstance(function, (CachedFunction, types.MethodType)):
+        if isinstance(function, CachedFunction):
+            function, bound = function._calls.function, (*function.args, *bound)
+        else:
+            function, bound = function.__func__, (function.__self__, *bound)
+    return function, bound
 
 
 class _Owner(weakref.ref[Any]):

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cachepool_lib import AsyncCache, async_cache
-from tests.async_cache_tools import Loads, begin, turns
+from tests.async_cache_tools import Loads, answer, begin, turns
 from tests.decorator_tools import SharedStore
 
 pytestmark = pytest.mark.anyio
@@ -358,6 +358,24 @@ async def test_an_object_with_an_async_call_is_cached() -> None:
     assert twice.cache is not cached.cache
     with pytest.raises(TypeError, match="needs an async function"):
         async_cache()(Page)  # type: ignore[arg-type]
+
+
+async def test_what_is_cached_is_cached_again_and_again() -> None:
+    """A function, and what a method of an instance or a class leaves open."""
+    thrice = async_cache()(async_cache()(async_cache()(answer)))
+    assert await thrice(1) == await thrice(value=1) == 1
+    assert thrice.cache_info().loads == 1
+
+    class Twice:
+        @async_cache()
+        @async_cache()
+        async def page(self, user: int, lang: str = "en") -> tuple[int, str]:
+            return user, lang
+
+    for method in (Twice().page, Shop().page, Shop.of_class):
+        cached: Any = async_cache()(method)
+        assert await cached(1) == await cached(user=1) == await method(1)
+        assert cached.cache_info().loads == 1
 
 
 async def test_abstract_methods_and_enums() -> None:
