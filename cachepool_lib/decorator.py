@@ -234,13 +234,15 @@ class _Calls:
         self.terms = terms
         self.title = getattr(function, "__qualname__", None) or type(function).__name__
         self.shared = not isinstance(cache, AsyncCache)
+        innermost, bound = _innermost(function)
         self.group: Hashable = self  # the first part of each key
         if self.shared:
+            if terms.key is None and not all(isinstance(thing, type) for thing in bound):
+                raise self.unknown()
             hint = "say with name= what it is called there"
             self.group = terms.name or _stable_name(function, hint)
         # What `functools.wraps` says of parameters is believed of our own alone: another decorator
         # may take other ones.
-        innermost, bound = _innermost(function)
         signature = inspect.signature(functools.partial(innermost, *bound), follow_wrapped=False)
         self.bind, self.names = _binder(signature, self.title)
         by_place = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -345,10 +347,7 @@ class _Calls:
         """What stands for *instance* in keys."""
         assert self.owners is not None
         if self.shared:
-            raise TypeError(
-                f"{self.title} is a method, and other processes don't know this instance: "
-                "say with key= what tells instances apart, as key=lambda self, x: (self.id, x)"
-            )
+            raise self.unknown()
         owners, number = self.owners, id(instance)
         owner = owners.get(number)
         if owner is None or owner() is not instance:
@@ -361,6 +360,13 @@ class _Calls:
                 ) from None
             owners[number] = owner
         return owner
+
+    def unknown(self) -> TypeError:
+        """What is raised for an instance in a store that processes share."""
+        return TypeError(
+            f"{self.title} is a method, and other processes don't know this instance: say with "
+            "key= in the class what tells instances apart, as key=lambda self, x: (self.id, x)"
+        )
 
 
 def _innermost(function: Any) -> tuple[Any, tuple[Any, ...]]:

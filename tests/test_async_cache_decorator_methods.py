@@ -300,6 +300,23 @@ async def test_in_a_shared_store_a_method_needs_key() -> None:
     assert len(store.values) == 2
 
 
+async def test_in_a_shared_store_a_bound_method_needs_key() -> None:
+    """A name does not tell the instance it is bound to; of a class it does."""
+    store: Any = SharedStore()
+    one, two = (async_cache(key=lambda user: user)(Shop(name).page) for name in ("one", "two"))
+    for method in (Loads().__call__, Shop().page, one, async_cache()(Loads().__call__)):
+        for name in (None, "page"):
+            with pytest.raises(TypeError, match=r"is a method.*key="):
+                async_cache(cache=store, name=name)(method)
+    keyed = [
+        async_cache(cache=store, key=lambda user, shop=shop: (shop, user))(method)
+        for shop, method in [("one", one), ("two", two)]
+    ]
+    assert [(await method(1))[0] for method in keyed * 2] == ["one", "two"] * 2
+    assert await async_cache(cache=store)(Shop.of_class)(1) == ("Shop", 1)
+    assert len(store.values) == 3
+
+
 # -- what else can be called -------------------------------------------------------------------
 
 
