@@ -65,6 +65,7 @@ class Decorator:
         calls = _Calls(function, self)
         cached: CachedFunction[..., Any] = CachedFunction(calls.call)
         functools.update_wrapper(cached, function)
+        cached.__dict__.pop("_unbound", None)  # that of a cached function in this one
         cached._calls = calls
         return cached
 

@@ -395,6 +395,18 @@ async def test_what_is_cached_is_cached_again_and_again() -> None:
         assert cached.cache_info().loads == 1
 
 
+async def test_a_cached_method_is_cached_anew_with_other_terms() -> None:
+    """After the first was called, too: the new one is not passed by."""
+
+    class Anew(Shop):
+        page = async_cache(maxsize=5)(vars(Shop)["page"])
+
+    await Shop().page(1)
+    assert await Anew("anew").page(1) == ("anew", 1, "en")
+    assert Anew.page.cache is Anew().page.cache is vars(Anew)["page"].cache
+    assert Anew.page.cache_info().loads == 1
+
+
 async def test_abstract_methods_and_enums() -> None:
     """The first stay abstract, and an Enum takes a cached method for a method."""
 
