@@ -202,6 +202,8 @@ class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
     def __get__(self, instance: object, owner: type | None = None) -> Self: ...
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if self.args:  # bound already
+            return self
         if instance is owner:  # how a classmethod binds up to Python 3.12; later it does as here
             return types.MethodType(self, instance)
         return self._unbound if instance is None else self._view(self._unbound._calls, instance)

@@ -83,6 +83,17 @@ async def test_a_method_has_the_functions_methods() -> None:
     assert two.runs == 3, "cache_clear is for all instances, as that of functools"
 
 
+async def test_a_bound_method_stays_bound() -> None:
+    """Also as an attribute of another class, as methods do."""
+    shop = Shop()
+
+    class Other:
+        page = shop.page
+
+    assert await Other().page(1) == await Other.page(1) == await shop.page(1) == ("shop", 1, "en")
+    assert shop.runs == 1
+
+
 async def test_a_method_looks_like_the_method() -> None:
     """Its name, words and parameters, without self where it is bound."""
     bound = Shop().page
