@@ -91,6 +91,9 @@ def async_cache(
     the function runs once, in a task of its own with the context of the first caller; any caller
     may be cancelled; exceptions are kept nowhere.
 
+    On a method @async_cache goes outermost, or right below @classmethod or @staticmethod: below a
+    property or another decorator it takes the instance for an argument like any other.
+
     A call that would wait for itself, directly or through other cached functions of this process,
     raises RuntimeError and names the circle. Tasks that a function starts count as part of it.
 
@@ -216,8 +219,7 @@ class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
     def _view(self, calls: "_Calls", *bound: Any) -> Any:
         view: CachedFunction[..., R] = CachedFunction(calls.call, *bound)
         view.__dict__.update(self.__dict__, _calls=calls)  # its name, words and annotations, too
-        if bound:
-            view.__wrapped__ = functools.partial(self.__wrapped__, *bound)
+        view.__wrapped__ = types.MethodType(calls.function, *bound) if bound else calls.function
         return view
 
     def __repr__(self) -> str:
@@ -269,8 +271,12 @@ class _Calls:
 
     def of_instances(self) -> "_Calls":
         """The same for calls whose first argument is the instance of a method."""
+        if self.owners is not None:
+            return self
         calls = _Calls.__new__(_Calls)
         calls.__dict__.update(self.__dict__, takes_one=False, owners={})
+        if isinstance(self.function, CachedFunction):  # it is the same instance to that one
+            calls.function = self.function.__get__(None, object)
         calls.call = calls.caller()
         return calls
 

@@ -197,7 +197,14 @@ class Late:
     page = async_cache(maxsize=None)(_page)
 
 
-@pytest.mark.parametrize("kind", [Row, Frozen, Slotted, Late])
+class Stacked(Row):
+    @async_cache(maxsize=None)
+    @async_cache(maxsize=None)
+    async def page(self) -> int:
+        return self.number
+
+
+@pytest.mark.parametrize("kind", [Row, Frozen, Slotted, Late, Stacked])
 async def test_an_instance_is_freed_and_not_taken_for_its_successor(kind: Any) -> None:
     """As soon as nobody else holds it, with its results still cached; none is in its __dict__."""
     for number in range(300):
@@ -416,6 +423,21 @@ async def test_a_cached_method_is_cached_anew_with_other_terms() -> None:
     assert await Anew("anew").page(1) == ("anew", 1, "en")
     assert Anew.page.cache is Anew().page.cache is vars(Anew)["page"].cache
     assert Anew.page.cache_info().loads == 1
+
+
+async def test_a_method_in_two_caches_has_the_same_instance_in_both() -> None:
+    """However it got there; so what is forgotten in the inner one is loaded again."""
+
+    class Outer(Shop):
+        page = async_cache(0)(Shop.page)
+
+    shop = Outer("outer")
+    for _ in range(2):
+        assert await shop.page(1) == await shop.page.__wrapped__(1) == ("outer", 1, "en")
+    assert shop.runs == 1
+    assert await Shop.page.invalidate(shop, 1) is True
+    await shop.page(1)
+    assert shop.runs == 2
 
 
 async def test_abstract_methods_and_enums() -> None:
