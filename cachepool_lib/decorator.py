@@ -174,14 +174,14 @@ class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
         """
         return await self._calls.cache._clear_group(self._calls.group)
 
-    async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+    async def invalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Forget the result of the call with these arguments. True if there was one.
 
         A call that is under way still answers those who wait for it, but is not kept.
         """
         return await self._calls.cache.delete(self._calls.key(self.args + args, kwargs))
 
-    async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function now, whatever is cached, and keep what it returns.
 
         Others are served the old result meanwhile, and after a failure, which is raised here. It

@@ -83,6 +83,15 @@ async def test_a_method_has_the_functions_methods() -> None:
     assert two.runs == 3, "cache_clear is for all instances, as that of functools"
 
 
+async def test_invalidate_and_refresh_take_a_self_by_name_as_the_call_does() -> None:
+    """It is the method's, not theirs."""
+    shop = Shop()
+    assert await Shop.page(self=shop, user=1) == ("shop", 1, "en")
+    assert await Shop.page.refresh(self=shop, user=1) == ("shop", 1, "en")
+    assert await Shop.page.invalidate(self=shop, user=1) is True
+    assert shop.runs == 2
+
+
 async def test_a_bound_method_stays_bound() -> None:
     """Also as an attribute of another class, as methods do."""
     shop = Shop()
