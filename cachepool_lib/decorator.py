@@ -177,7 +177,8 @@ class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
     async def invalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Forget the result of the call with these arguments. True if there was one.
 
-        A call that is under way still answers those who wait for it, but is not kept.
+        A call that is under way still answers those who wait for it, but is not kept. Of a
+        classmethod the class is the first argument.
         """
         return await self._calls.cache.delete(self._calls.key(self.args + args, kwargs))
 
@@ -185,7 +186,8 @@ class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
         """Call the function now, whatever is cached, and keep what it returns.
 
         Others are served the old result meanwhile, and after a failure, which is raised here. It
-        joins no call that is under way, which may have read what has changed since.
+        joins no call that is under way, which may have read what has changed since. Of a
+        classmethod the class is the first argument.
         """
         args = cast(Any, self.args + args)
         calls = self._calls
