@@ -44,7 +44,8 @@ EMPTY = inspect.Parameter.empty
 class Decorator:
     """What `async_cache` returns: it makes a CachedFunction of a function."""
 
-    cache: "AsyncCache | RedisCache"
+    cache: "AsyncCache | RedisCache | None"
+    own: Callable[[], AsyncCache]  # makes one for each function that is given none
     key: Callable[..., Hashable] | None
     name: str | None
     ttl: float | None
@@ -125,20 +126,20 @@ def async_cache(
         raise TypeError("maxsize is for the function's own cache: give it to the cache= instead")
     if key is not None and (not callable(key) or inspect.iscoroutinefunction(key)):
         raise TypeError(f"key must be a plain function that returns a key, got {key!r}")
-    if cache is None:
-        lifetime = 300 if ttl is None else ttl
-        cache = AsyncCache(lifetime, maxsize=1024 if maxsize is ... else maxsize)
     ttl = None if ttl is None else seconds("ttl", ttl)
+    room = 1024 if maxsize is ... else maxsize
+    own = functools.partial(AsyncCache, 300 if ttl is None else ttl, maxsize=room)
+    own()  # refuses a bad maxsize at once
     windows: dict[str, Any] = {
         "stale_while_revalidate": seconds("stale_while_revalidate", stale_while_revalidate),
         "stale_if_error": seconds("stale_if_error", stale_if_error),
         "retry_after": seconds("retry_after", retry_after),
     }
     if number("early_refresh", early_refresh):
-        if not isinstance(cache, AsyncCache):
+        if not isinstance(cache, AsyncCache | None):
             raise TypeError(f"early_refresh is for memory only, not for {type(cache).__name__}")
         windows["early_refresh"] = early_refresh
-    return Decorator(cache, key, name, ttl, windows)
+    return Decorator(cache, own, key, name, ttl, windows)
 
 
 class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
@@ -237,7 +238,7 @@ class _Calls:
 
     def __init__(self, function: Callable[..., Awaitable[Any]], terms: Decorator) -> None:
         self.function = function
-        self.cache = cache = terms.cache
+        self.cache = cache = terms.own() if terms.cache is None else terms.cache
         self.terms = terms
         self.title = getattr(function, "__qualname__", None) or type(function).__name__
         self.shared = not isinstance(cache, AsyncCache)

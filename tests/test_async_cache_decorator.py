@@ -89,12 +89,22 @@ async def test_maxsize_bounds_its_own_cache() -> None:
     assert cached.cache_info().size == cached.cache_info().maxsize == 10
 
 
+async def test_each_function_under_one_decorator_has_a_cache_of_its_own() -> None:
+    """Room for ten is ten of each; a cache that is given is theirs together."""
+    decorate = async_cache(maxsize=10)
+    one, two = decorate(answer), decorate(answer)
+    await one(1)
+    assert (one.cache_info().size, two.cache_info().size) == (1, 0)
+    decorate = async_cache(cache=AsyncCache())
+    assert decorate(answer).cache is decorate(answer).cache
+
+
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"ttl": -1}, ValueError, "ttl must be 0 or more, got -1"),
+        ({"ttl": -1}, ValueError, "^ttl must be 0 or more, got -1"),
         ({"ttl": math.nan}, ValueError, "ttl"),
-        ({"ttl": "60"}, TypeError, "ttl must be a number"),
+        ({"ttl": "60"}, TypeError, "^ttl must be a number"),
         ({"ttl": -1, "cache": AsyncCache()}, ValueError, "ttl"),
         ({"maxsize": 0}, ValueError, "maxsize must be at least 1"),
         ({"maxsize": 10, "cache": AsyncCache()}, TypeError, "maxsize is for the function's own"),
