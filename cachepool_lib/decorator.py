@@ -225,6 +225,12 @@ class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
         view.__wrapped__ = types.MethodType(calls.function, *bound) if bound else calls.function
         return view
 
+    def __eq__(self, other: Any) -> bool:  # bound to one instance they are equal, as methods are
+        return self.func is getattr(other, "func", 0) and self.__wrapped__ == other.__wrapped__
+
+    def __hash__(self) -> int:
+        return hash((self.func, *map(id, self.args)))
+
     def __repr__(self) -> str:
         return f"<cached {self._calls.title}>"
 

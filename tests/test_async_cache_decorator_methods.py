@@ -103,6 +103,20 @@ async def test_a_bound_method_stays_bound() -> None:
     assert shop.runs == 1
 
 
+async def test_methods_bound_to_one_instance_are_equal() -> None:
+    """As those that are not cached; so a call with one as argument is cached, too."""
+    one, two = Row(1), Row(1)
+    assert one.page == one.page and hash(one.page) == hash(one.page)
+    assert len({one.page, one.page, two.page, Row.page, Row.page, one.twice}) == 4
+
+    @async_cache()
+    async def call(method: Any) -> Any:
+        return await method()
+
+    assert await call(one.page) == await call(one.page) == 1
+    assert call.cache_info().loads == 1
+
+
 async def test_a_method_looks_like_the_method() -> None:
     """Its name, words and parameters, without self where it is bound."""
     bound = Shop().page
@@ -170,6 +184,10 @@ class Row:
     @async_cache(maxsize=None)
     async def page(self) -> int:
         return self.number
+
+    @async_cache()
+    async def twice(self) -> int:
+        return self.number * 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True)
