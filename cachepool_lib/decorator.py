@@ -251,10 +251,12 @@ class _Calls:
         innermost, bound = _innermost(function)
         self.group: Hashable = self  # the first part of each key
         if self.shared:
-            if terms.key is None and not all(isinstance(thing, type) for thing in bound):
+            classes = [thing for thing in bound if isinstance(thing, type)]
+            if terms.key is None and len(classes) < len(bound):
                 raise self.unknown()
             hint = "say with name= what it is called there"
-            self.group = terms.name or _stable_name(function, hint)
+            named = (function, *classes)  # a subclass has the same function by the same name
+            self.group = terms.name or " of ".join(_stable_name(thing, hint) for thing in named)
         # What `functools.wraps` says of parameters is believed of our own alone: another decorator
         # may take other ones.
         signature = inspect.signature(functools.partial(innermost, *bound), follow_wrapped=False)
