@@ -17,12 +17,14 @@ class Run:
         self.title = title
         self.waits_for: list[Hashable] = []
         self.ended = False
-        running[node] = self
+        running.setdefault(node, []).append(self)
         inside.set(self)
 
     def end(self) -> None:
         self.ended = True
-        if running.get(self.node) is self:
+        runs = running[self.node]
+        runs.remove(self)
+        if not runs:
             del running[self.node]
 
     async def wait(self, node: Hashable, answer: Coroutine[Any, Any, Any]) -> Any:
@@ -43,12 +45,12 @@ class Run:
             node, way = todo.pop()
             if node == self.node:
                 return [*way, self.title]
-            run = running.get(node)
-            if run is not None and node not in seen:
+            if node not in seen:
                 seen.add(node)
-                todo += [(following, [*way, run.title]) for following in run.waits_for]
+                for run in running.get(node, ()):
+                    todo += [(following, [*way, run.title]) for following in run.waits_for]
         return []
 
 
-running: dict[Hashable, Run] = {}
+running: dict[Hashable, list[Run]] = {}  # several of a node: a refresh joins no run before it
 inside: ContextVar[Run | None] = ContextVar("cachepool_lib.inside", default=None)

@@ -79,8 +79,10 @@ def _encode(part: object) -> str:
         case date():
             return f"d{part.isoformat()};"
         case Enum() if "<locals>" not in type(part).__qualname__:
-            kind = type(part)
-            return f"e{_encode(f'{kind.__module__}.{kind.__qualname__}.{part.name}')}"
+            kind = f"{type(part).__module__}.{type(part).__qualname__}"
+            # Some values of a Flag have no name: those are told apart by their bits.
+            known = f"{kind}.{part.name}" if part.name else (kind, part.value)
+            return f"e{_encode(known)}"
         case tuple():
             return f"({''.join(map(_encode, part))})"
         case frozenset():

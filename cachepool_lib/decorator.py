@@ -44,7 +44,8 @@ EMPTY = inspect.Parameter.empty
 class Decorator:
     """What `async_cache` returns: it makes a CachedFunction of a function."""
 
-    cache: "AsyncCache | RedisCache"
+    cache: "AsyncCache | RedisCache | None"
+    own: Callable[[], AsyncCache]  # makes one for each function that is given none
     key: Callable[..., Hashable] | None
     name: str | None
     ttl: float | None
@@ -65,6 +66,7 @@ class Decorator:
         calls = _Calls(function, self)
         cached: CachedFunction[..., Any] = CachedFunction(calls.call)
         functools.update_wrapper(cached, function)
+        cached.__dict__.pop("_unbound", None)  # that of a cached function in this one
         cached._calls = calls
         return cached
 
@@ -89,6 +91,9 @@ def async_cache(
     none alive (unless a result does). The rest is as in `get_or_load`: however many call at once,
     the function runs once, in a task of its own with the context of the first caller; any caller
     may be cancelled; exceptions are kept nowhere.
+
+    On a method @async_cache goes outermost, or right below @classmethod or @staticmethod: below a
+    property or another decorator it takes the instance for an argument like any other.
 
     A call that would wait for itself, directly or through other cached functions of this process,
     raises RuntimeError and names the circle. Tasks that a function starts count as part of it.
@@ -121,20 +126,20 @@ def async_cache(
         raise TypeError("maxsize is for the function's own cache: give it to the cache= instead")
     if key is not None and (not callable(key) or inspect.iscoroutinefunction(key)):
         raise TypeError(f"key must be a plain function that returns a key, got {key!r}")
-    if cache is None:
-        lifetime = 300 if ttl is None else ttl
-        cache = AsyncCache(lifetime, maxsize=1024 if maxsize is ... else maxsize)
     ttl = None if ttl is None else seconds("ttl", ttl)
+    room = 1024 if maxsize is ... else maxsize
+    own = functools.partial(AsyncCache, 300 if ttl is None else ttl, maxsize=room)
+    own()  # refuses a bad maxsize at once
     windows: dict[str, Any] = {
         "stale_while_revalidate": seconds("stale_while_revalidate", stale_while_revalidate),
         "stale_if_error": seconds("stale_if_error", stale_if_error),
         "retry_after": seconds("retry_after", retry_after),
     }
     if number("early_refresh", early_refresh):
-        if not isinstance(cache, AsyncCache):
+        if not isinstance(cache, AsyncCache | None):
             raise TypeError(f"early_refresh is for memory only, not for {type(cache).__name__}")
         windows["early_refresh"] = early_refresh
-    return Decorator(cache, key, name, ttl, windows)
+    return Decorator(cache, own, key, name, ttl, windows)
 
 
 class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
@@ -170,18 +175,20 @@ class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
         """
         return await self._calls.cache._clear_group(self._calls.group)
 
-    async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+    async def invalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Forget the result of the call with these arguments. True if there was one.
 
-        A call that is under way still answers those who wait for it, but is not kept.
+        A call that is under way still answers those who wait for it, but is not kept. Of a
+        classmethod the class is the first argument.
         """
         return await self._calls.cache.delete(self._calls.key(self.args + args, kwargs))
 
-    async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function now, whatever is cached, and keep what it returns.
 
         Others are served the old result meanwhile, and after a failure, which is raised here. It
-        joins no call that is under way, which may have read what has changed since.
+        joins no call that is under way, which may have read what has changed since. Of a
+        classmethod the class is the first argument.
         """
         args = cast(Any, self.args + args)
         calls = self._calls
@@ -201,6 +208,8 @@ class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
     def __get__(self, instance: object, owner: type | None = None) -> Self: ...
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if self.args:  # bound already
+            return self
         if instance is owner:  # how a classmethod binds up to Python 3.12; later it does as here
             return types.MethodType(self, instance)
         return self._unbound if instance is None else self._view(self._unbound._calls, instance)
@@ -213,9 +222,14 @@ class CachedFunction(functools.partial[Coroutine[Any, Any, R]], Generic[P, R]):
     def _view(self, calls: "_Calls", *bound: Any) -> Any:
         view: CachedFunction[..., R] = CachedFunction(calls.call, *bound)
         view.__dict__.update(self.__dict__, _calls=calls)  # its name, words and annotations, too
-        if bound:
-            view.__wrapped__ = functools.partial(self.__wrapped__, *bound)
+        view.__wrapped__ = types.MethodType(calls.function, *bound) if bound else calls.function
         return view
+
+    def __eq__(self, other: Any) -> bool:  # bound to one instance they are equal, as methods are
+        return self.func is getattr(other, "func", 0) and self.__wrapped__ == other.__wrapped__
+
+    def __hash__(self) -> int:
+        return hash((self.func, *map(id, self.args)))
 
     def __repr__(self) -> str:
         return f"<cached {self._calls.title}>"
@@ -230,18 +244,22 @@ class _Calls:
 
     def __init__(self, function: Callable[..., Awaitable[Any]], terms: Decorator) -> None:
         self.function = function
-        self.cache = cache = terms.cache
+        self.cache = cache = terms.own() if terms.cache is None else terms.cache
         self.terms = terms
         self.title = getattr(function, "__qualname__", None) or type(function).__name__
         self.shared = not isinstance(cache, AsyncCache)
+        innermost, bound = _innermost(function)
         self.group: Hashable = self  # the first part of each key
         if self.shared:
+            classes = [thing for thing in bound if isinstance(thing, type)]
+            if terms.key is None and len(classes) < len(bound):
+                raise self.unknown()
             hint = "say with name= what it is called there"
-            self.group = terms.name or _stable_name(function, hint)
+            named = (function, *classes)  # a subclass has the same function by the same name
+            self.group = terms.name or " of ".join(_stable_name(thing, hint) for thing in named)
         # What `functools.wraps` says of parameters is believed of our own alone: another decorator
         # may take other ones.
-        innermost = function.__wrapped__ if isinstance(function, CachedFunction) else function
-        signature = inspect.signature(innermost, follow_wrapped=False)
+        signature = inspect.signature(functools.partial(innermost, *bound), follow_wrapped=False)
         self.bind, self.names = _binder(signature, self.title)
         by_place = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
         kinds = [parameter.kind for parameter in signature.parameters.values()]
@@ -264,8 +282,12 @@ class _Calls:
 
     def of_instances(self) -> "_Calls":
         """The same for calls whose first argument is the instance of a method."""
+        if self.owners is not None:
+            return self
         calls = _Calls.__new__(_Calls)
         calls.__dict__.update(self.__dict__, takes_one=False, owners={})
+        if isinstance(self.function, CachedFunction):  # it is the same instance to that one
+            calls.function = self.function.__get__(None, object)
         calls.call = calls.caller()
         return calls
 
@@ -345,10 +367,7 @@ class _Calls:
         """What stands for *instance* in keys."""
         assert self.owners is not None
         if self.shared:
-            raise TypeError(
-                f"{self.title} is a method, and other processes don't know this instance: "
-                "say with key= what tells instances apart, as key=lambda self, x: (self.id, x)"
-            )
+            raise self.unknown()
         owners, number = self.owners, id(instance)
         owner = owners.get(number)
         if owner is None or owner() is not instance:
@@ -361,6 +380,24 @@ class _Calls:
                 ) from None
             owners[number] = owner
         return owner
+
+    def unknown(self) -> TypeError:
+        """What is raised for an instance in a store that processes share."""
+        return TypeError(
+            f"{self.title} is a method, and other processes don't know this instance: say with "
+            "key= in the class what tells instances apart, as key=lambda self, x: (self.id, x)"
+        )
+
+
+def _innermost(function: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The function inside cached functions and methods, and what these are bound to."""
+    bound: tuple[Any, ...] = ()
+    while isinstance(function, (CachedFunction, types.MethodType)):
+        if isinstance(function, CachedFunction):
+            function, bound = function._calls.function, (*function.args, *bound)
+        else:
+            function, bound = function.__func__, (function.__self__, *bound)
+    return function, bound
 
 
 class _Owner(weakref.ref[Any]):

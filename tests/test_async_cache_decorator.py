@@ -89,12 +89,22 @@ async def test_maxsize_bounds_its_own_cache() -> None:
     assert cached.cache_info().size == cached.cache_info().maxsize == 10
 
 
+async def test_each_function_under_one_decorator_has_a_cache_of_its_own() -> None:
+    """Room for ten is ten of each; a cache that is given is theirs together."""
+    decorate = async_cache(maxsize=10)
+    one, two = decorate(answer), decorate(answer)
+    await one(1)
+    assert (one.cache_info().size, two.cache_info().size) == (1, 0)
+    decorate = async_cache(cache=AsyncCache())
+    assert decorate(answer).cache is decorate(answer).cache
+
+
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"ttl": -1}, ValueError, "ttl must be 0 or more, got -1"),
+        ({"ttl": -1}, ValueError, "^ttl must be 0 or more, got -1"),
         ({"ttl": math.nan}, ValueError, "ttl"),
-        ({"ttl": "60"}, TypeError, "ttl must be a number"),
+        ({"ttl": "60"}, TypeError, "^ttl must be a number"),
         ({"ttl": -1, "cache": AsyncCache()}, ValueError, "ttl"),
         ({"maxsize": 0}, ValueError, "maxsize must be at least 1"),
         ({"maxsize": 10, "cache": AsyncCache()}, TypeError, "maxsize is for the function's own"),
@@ -575,6 +585,35 @@ async def test_two_runs_that_begin_apart_do_not_wait_for_each_other() -> None:
     assert [type(a) for a in answers] == [RuntimeError, RuntimeError]
     names = [text.rpartition(".")[2] for text in str(answers[0]).split(" -> ")]
     assert names[0] == names[2] != names[1]
+
+
+async def test_a_circle_is_found_although_its_first_run_was_overtaken() -> None:
+    """A refresh of it ended meanwhile: those who wait for the run before wait still."""
+    overtaken, runs = asyncio.Event(), 0
+
+    @async_cache()
+    async def first(n: int) -> Any:
+        nonlocal runs
+        runs += 1
+        if runs > 1:
+            return n
+        await overtaken.wait()
+        return await last(n)
+
+    @async_cache()
+    async def middle(n: int) -> Any:
+        return await first(n)
+
+    @async_cache()
+    async def last(n: int) -> Any:
+        return await middle(n)
+
+    task = await begin(middle(1))
+    assert await first.refresh(1) == 1
+    overtaken.set()
+    with pytest.raises(RuntimeError, match=r"last -> .*middle -> .*first -> .*last"):
+        await asyncio.wait_for(task, 10)
+    assert _circles.running == {}
 
 
 async def test_what_is_at_hand_is_no_circle() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cachepool_lib import AsyncCache, async_cache
-from tests.async_cache_tools import Loads, begin, turns
+from tests.async_cache_tools import Loads, answer, begin, turns
 from tests.decorator_tools import SharedStore
 
 pytestmark = pytest.mark.anyio
@@ -81,6 +81,40 @@ async def test_a_method_has_the_functions_methods() -> None:
     await one.page.cache_clear()
     await two.page(1)
     assert two.runs == 3, "cache_clear is for all instances, as that of functools"
+
+
+async def test_invalidate_and_refresh_take_a_self_by_name_as_the_call_does() -> None:
+    """It is the method's, not theirs."""
+    shop = Shop()
+    assert await Shop.page(self=shop, user=1) == ("shop", 1, "en")
+    assert await Shop.page.refresh(self=shop, user=1) == ("shop", 1, "en")
+    assert await Shop.page.invalidate(self=shop, user=1) is True
+    assert shop.runs == 2
+
+
+async def test_a_bound_method_stays_bound() -> None:
+    """Also as an attribute of another class, as methods do."""
+    shop = Shop()
+
+    class Other:
+        page = shop.page
+
+    assert await Other().page(1) == await Other.page(1) == await shop.page(1) == ("shop", 1, "en")
+    assert shop.runs == 1
+
+
+async def test_methods_bound_to_one_instance_are_equal() -> None:
+    """As those that are not cached; so a call with one as argument is cached, too."""
+    one, two = Row(1), Row(1)
+    assert one.page == one.page and hash(one.page) == hash(one.page)
+    assert len({one.page, one.page, two.page, Row.page, Row.page, one.twice}) == 4
+
+    @async_cache()
+    async def call(method: Any) -> Any:
+        return await method()
+
+    assert await call(one.page) == await call(one.page) == 1
+    assert call.cache_info().loads == 1
 
 
 async def test_a_method_looks_like_the_method() -> None:
@@ -151,6 +185,10 @@ class Row:
     async def page(self) -> int:
         return self.number
 
+    @async_cache()
+    async def twice(self) -> int:
+        return self.number * 2
+
 
 @dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True)
 class Frozen:
@@ -186,7 +224,14 @@ class Late:
     page = async_cache(maxsize=None)(_page)
 
 
-@pytest.mark.parametrize("kind", [Row, Frozen, Slotted, Late])
+class Stacked(Row):
+    @async_cache(maxsize=None)
+    @async_cache(maxsize=None)
+    async def page(self) -> int:
+        return self.number
+
+
+@pytest.mark.parametrize("kind", [Row, Frozen, Slotted, Late, Stacked])
 async def test_an_instance_is_freed_and_not_taken_for_its_successor(kind: Any) -> None:
     """As soon as nobody else holds it, with its results still cached; none is in its __dict__."""
     for number in range(300):
@@ -300,6 +345,30 @@ async def test_in_a_shared_store_a_method_needs_key() -> None:
     assert len(store.values) == 2
 
 
+async def test_in_a_shared_store_a_bound_method_needs_key() -> None:
+    """A name does not tell the instance it is bound to."""
+    store: Any = SharedStore()
+    one, two = (async_cache(key=lambda user: user)(Shop(name).page) for name in ("one", "two"))
+    for method in (Loads().__call__, Shop().page, one, async_cache()(Loads().__call__)):
+        for name in (None, "page"):
+            with pytest.raises(TypeError, match=r"is a method.*key="):
+                async_cache(cache=store, name=name)(method)
+    keyed = [
+        async_cache(cache=store, key=lambda user, shop=shop: (shop, user))(method)
+        for shop, method in [("one", one), ("two", two)]
+    ]
+    assert [(await method(1))[0] for method in keyed * 2] == ["one", "two"] * 2
+    assert len(store.values) == 2
+
+
+async def test_in_a_shared_store_a_method_bound_to_a_class_is_told_by_its_class() -> None:
+    """A subclass that inherits it has entries of its own."""
+    store: Any = SharedStore()
+    for kind in (Shop, Branch, Shop):
+        assert await async_cache(cache=store)(kind.of_class)(1) == (kind.__name__, 1)
+    assert len(store.values) == 2
+
+
 # -- what else can be called -------------------------------------------------------------------
 
 
@@ -358,6 +427,51 @@ async def test_an_object_with_an_async_call_is_cached() -> None:
     assert twice.cache is not cached.cache
     with pytest.raises(TypeError, match="needs an async function"):
         async_cache()(Page)  # type: ignore[arg-type]
+
+
+async def test_what_is_cached_is_cached_again_and_again() -> None:
+    """A function, and what a method of an instance or a class leaves open."""
+    thrice = async_cache()(async_cache()(async_cache()(answer)))
+    assert await thrice(1) == await thrice(value=1) == 1
+    assert thrice.cache_info().loads == 1
+
+    class Twice:
+        @async_cache()
+        @async_cache()
+        async def page(self, user: int, lang: str = "en") -> tuple[int, str]:
+            return user, lang
+
+    for method in (Twice().page, Shop().page, Shop.of_class):
+        cached: Any = async_cache()(method)
+        assert await cached(1) == await cached(user=1) == await method(1)
+        assert cached.cache_info().loads == 1
+
+
+async def test_a_cached_method_is_cached_anew_with_other_terms() -> None:
+    """After the first was called, too: the new one is not passed by."""
+
+    class Anew(Shop):
+        page = async_cache(maxsize=5)(vars(Shop)["page"])
+
+    await Shop().page(1)
+    assert await Anew("anew").page(1) == ("anew", 1, "en")
+    assert Anew.page.cache is Anew().page.cache is vars(Anew)["page"].cache
+    assert Anew.page.cache_info().loads == 1
+
+
+async def test_a_method_in_two_caches_has_the_same_instance_in_both() -> None:
+    """However it got there; so what is forgotten in the inner one is loaded again."""
+
+    class Outer(Shop):
+        page = async_cache(0)(Shop.page)
+
+    shop = Outer("outer")
+    for _ in range(2):
+        assert await shop.page(1) == await shop.page.__wrapped__(1) == ("outer", 1, "en")
+    assert shop.runs == 1
+    assert await Shop.page.invalidate(shop, 1) is True
+    await shop.page(1)
+    assert shop.runs == 2
 
 
 async def test_abstract_methods_and_enums() -> None:

@@ -97,9 +97,7 @@ async def test_forgetting_in_one_process_voids_the_run_in_another(forget: str) -
     """What was read before is not stored after."""
     async with two_processes() as (one, two):
         loads = Loads()
-        here, there = (
-            async_cache(cache=cache, name="page")(loads.__call__) for cache in (one, two)
-        )
+        here, there = (async_cache(cache=cache, name="page")(loads) for cache in (one, two))
         before = await begin(here())
         await begun(loads, 1)
         await getattr(there, forget)()
@@ -115,9 +113,7 @@ async def test_refresh_serves_the_old_result_meanwhile_in_every_process() -> Non
     """And then the new one."""
     async with two_processes() as (one, two):
         loads = Loads()
-        here, there = (
-            async_cache(cache=cache, name="page")(loads.__call__) for cache in (one, two)
-        )
+        here, there = (async_cache(cache=cache, name="page")(loads) for cache in (one, two))
         first = await begin(here())
         await begun(loads, 1)
         loads[0].set_result("old")
@@ -133,9 +129,7 @@ async def test_refresh_takes_over_from_a_run_in_another_process() -> None:
     """That one may have read what has changed: it is not stored, whichever ends first."""
     async with two_processes() as (one, two):
         loads = Loads()
-        here, there = (
-            async_cache(cache=cache, name="page")(loads.__call__) for cache in (one, two)
-        )
+        here, there = (async_cache(cache=cache, name="page")(loads) for cache in (one, two))
         before = await begin(there())
         await begun(loads, 1)
         refresh = await begin(here.refresh())
@@ -151,7 +145,7 @@ async def test_a_failed_refresh_leaves_the_old_result() -> None:
     """Nothing of its claim stays behind, so the next run is stored."""
     async with two_processes() as (one, _):
         loads = Loads()
-        cached = async_cache(cache=one, name="page")(loads.__call__)
+        cached = async_cache(cache=one, name="page")(loads)
         for number, outcome in enumerate(["old", ConnectionError("down"), "new"]):
             task = await begin(cached.refresh())
             await begun(loads, number + 1)

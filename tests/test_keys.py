@@ -6,7 +6,7 @@ import sys
 from collections.abc import Hashable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from enum import Enum, Flag, IntEnum, StrEnum
+from enum import KEEP, Enum, Flag, IntEnum, StrEnum
 from fractions import Fraction
 from functools import partial
 from typing import Any, NamedTuple
@@ -43,6 +43,10 @@ class Right(Flag):
     WRITE = 2
 
 
+class Bits(Flag, boundary=KEEP):
+    LOWEST = 1
+
+
 class Point(NamedTuple):
     x: int
     y: int
@@ -76,6 +80,7 @@ parts = st.one_of(
     moments,
     moments.map(datetime.date),
     st.sampled_from([*Colour, *Size, *Number, *Word, *Right, Right(0), Right.READ | Right.WRITE]),
+    st.sampled_from([0, 1, 8, 9, 16, 24]).map(Bits),
 )
 keys = st.recursive(
     parts,
@@ -135,6 +140,8 @@ def test_equal_keys_of_different_types_have_one_name(one: Hashable, other: Hasha
         (Colour.RED, Size.RED),
         (Colour.RED, Colour.BLUE),
         (Colour.RED, 1),
+        (Bits(8), Bits(16)),  # neither has a name
+        (Bits(0), Right(0)),
         (date(2026, 1, 1), datetime(2026, 1, 1)),
         ("a{b}", "a%7Bb%7D"),
         (2**53, 2**53 + 1),
