@@ -539,6 +539,12 @@ class DatabasePool:
                 raise QueryTimeout(
                     f"no answer within {limit} s: the statement may have been done, or not"
                 ) from None
+            except asyncpg.InternalClientError as error:
+                # asyncpg has read the server's goodbye, and not yet that the connection ended.
+                lease.raw.terminate()
+                raise DatabaseUnavailable(
+                    "the server ended this connection: nothing was sent"
+                ) from error
 
     async def _shut(self, flight: Flight) -> None:
         pool, line, self._line = self._pool, self._line, _Line(self._max_size)

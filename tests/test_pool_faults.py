@@ -470,6 +470,24 @@ async def test_what_was_cut_in_mid_statement_is_called_off() -> None:
                 await asyncio.gather(*(made.fetch("SELECT pg_sleep(0.02)") for _ in range(3)))
 
 
+class HasSaidGoodbye(asyncpg.Connection):  # type: ignore[misc]
+    """As asyncpg is between the server's last message and the end of the connection."""
+
+    async def fetchval(self, *args: Any, **options: Any) -> Any:
+        raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is …")
+
+
+async def test_a_server_that_is_about_to_go_is_away() -> None:
+    """And its connection is not given to the next one."""
+    async with witness() as seen, pool(seen, 1, 1, connection_class=HasSaidGoodbye) as made:
+        await made.initialize()
+        first = await seen.backends()
+        with pytest.raises(DatabaseUnavailable, match="nothing was sent"):
+            await made.fetchval("SELECT 1")
+        await made.fetch("SELECT 1")
+        assert set(first).isdisjoint(await seen.backends())
+
+
 async def test_a_server_that_restarts() -> None:
     """Stopped under load and started again: everybody is told, and the same pool goes on."""
     async with PrivateServer() as server:
