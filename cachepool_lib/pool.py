@@ -414,8 +414,9 @@ class DatabasePool:
             await line.wait()
             try:
                 await self._open_pool()
-                while self._returning and not self._pool.get_idle_size():
-                    # Resetting a session takes less time than opening another one.
+                # Resetting a session takes less time than opening another one. Where all turns are
+                # taken, another one is needed.
+                while self._returning and line.free and not self._pool.get_idle_size():
                     await asyncio.wait(self._returning, return_when=asyncio.FIRST_COMPLETED)
                 return await self._hand_out()
             except BaseException:
