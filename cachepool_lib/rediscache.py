@@ -759,6 +759,7 @@ class RedisCache:
                         link.limits.pop(limit, None)
             except Exception as error:  # of any kind, if what answers is no Redis
                 _cancel_if_lost(task, cancelled)
+                _cut(error)
                 self._counts.errors += 1
                 self._failed(error, started, patience)
                 raise _Away from error
@@ -831,16 +832,28 @@ def _say(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error) or 'no answer in time'}"
 
 
+def _cut(error: BaseException | None) -> None:
+    """Cut what a server repeats that doesn't know a command: a password, a key, a value."""
+    while error is not None:
+        error.args = tuple(
+            part.partition(", with args")[0] if isinstance(part, str) else part
+            for part in error.args
+        )
+        error = error.__cause__
+
+
 def _maker(url: str, max_connections: int, timeout: float) -> Callable[[], Any]:
     """A function that makes a client: unlike an attribute, it shows the password to nobody."""
 
     def make() -> Any:
         # The one retry is for connections of the pool that died while nobody used them. redis-py's
-        # own limit for a reply never comes before ours.
+        # own limit for a reply never comes before ours. The newer protocol is no use here, and
+        # servers before Redis 6 don't have it.
         return redis.asyncio.Redis.from_url(
             url,
             max_connections=max_connections,
             retry=Retry(NoBackoff(), 1),
+            protocol=2,
             socket_timeout=timeout + 5,
         )
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import redis.asyncio
 from redis.exceptions import OutOfMemoryError
 
 from cachepool_lib import CachePoolError, CacheUnavailable, RedisCache, lab
@@ -401,3 +402,55 @@ async def test_an_outage_does_not_reach_the_log_with_what_is_secret(
     assert len(caplog.records) >= 2
     shown = caplog.text + repr(error.value) + repr(error.value.__cause__)
     assert not [word for word in ("key-of-ada", "DE00", password) if word in shown]
+
+
+@contextlib.asynccontextmanager
+async def without(unknown: str) -> AsyncIterator[str]:
+    """The address of a server that has all but this command: it repeats what it was sent."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            words = []
+            for _ in range(int(line[1:])):
+                length = int((await reader.readline())[1:])
+                words.append((await reader.readexactly(length + 2))[:-2].decode())
+            name, *arguments = words
+            if name == unknown:
+                says = f"-ERR unknown command '{name}', with args beginning with: {arguments}"
+            else:
+                says = "$-1" if name == "GET" else "+OK"
+            writer.write(says.replace("\n", " ").encode() + b"\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"redis://:s3cret@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_a_server_without_hello_is_one() -> None:
+    """Such as Redis 5: nothing that the cache needs is new."""
+    async with without("HELLO") as address, RedisCache(address, timeout=5) as made:
+        await made.connect()
+        assert await made.get("a", "miss") == "miss"
+        assert made.stats().errors == 0
+
+
+@pytest.mark.parametrize("unknown", ["AUTH", "HELLO", "EVAL"])
+async def test_what_a_server_repeats_is_shown_to_nobody(
+    unknown: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who doesn't know a command says what it was sent with: a password, a key, a value."""
+    async with without(unknown) as address:
+        client = redis.asyncio.Redis.from_url(address)
+        options: Any = {"client": client} if unknown == "HELLO" else {"redis_url": address}
+        async with RedisCache(timeout=5, fail_open=False, **options) as made:
+            with pytest.raises(CacheUnavailable, match=f"'{unknown}'$") as error:
+                await made.set("key-of-ada", {"iban": "DE00"})
+        await client.aclose()
+    assert len(caplog.records) == 1
+    shown = caplog.text
+    thing: BaseException | None = error.value
+    while thing is not None:
+        shown += f"{thing} {thing.args}"
+        thing = thing.__cause__ or thing.__context__
+    assert not [word for word in ("key-of-ada", "DE00", "s3cret") if word in shown]
