@@ -32,6 +32,7 @@ logger = logging.getLogger("cachepool_lib")
 
 
 LONGEST = 1e10  # seconds, three hundred years: a ttl beyond is for ever
+AGAIN_SECONDS = 0.25  # after which a call that was told to end, and did not, is told again
 CALM_SECONDS = 5.0  # a full server stores now this, now that: so long without a refusal ends them
 PROBE_SECONDS = 0.5  # while Redis is away, one call in so many seconds tries it again
 
@@ -105,7 +106,8 @@ class _Link:
         self.most = min(most, getattr(pool, "max_connections", most))
         self.turns = min(10, self.most)
         self.free = asyncio.Semaphore(self.turns)
-        self.limits: dict[asyncio.Timeout, float] = {}  # of the replies awaited: when they end
+        # Of the replies awaited: when they end, and who awaits them.
+        self.limits: dict[asyncio.Timeout, tuple[float, asyncio.Task[Any]]] = {}
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
 
@@ -114,9 +116,9 @@ class _Link:
             self.turns += 1
             self.free.release()
 
-    def watch(self, limit: asyncio.Timeout, due: float) -> None:
+    def watch(self, limit: asyncio.Timeout, due: float, task: asyncio.Task[Any]) -> None:
         """End *limit* at *due* if it is still there. One timer for all costs less than one each."""
-        self.limits[limit] = due
+        self.limits[limit] = due, task
         if self._timer is None or due < self._timer.when():
             self._look_at(due)
 
@@ -135,11 +137,17 @@ class _Link:
             self._timer = self._loop.call_later(min(now - due, grace), self._look, now, 0)
             return
         self._timer = None
-        for limit in [limit for limit, end in self.limits.items() if end <= due]:
-            del self.limits[limit]
-            limit.reschedule(0)
+        for limit, (end, task) in self.limits.items():
+            if end > due:
+                continue
+            self.limits[limit] = due + AGAIN_SECONDS, task
+            if limit.expired():  # and yet it is here: the client has lost the cancelling
+                task.cancel()
+                task.uncancel()
+            else:
+                limit.reschedule(0)
         if self.limits:
-            self._look_at(min(self.limits.values()))
+            self._look_at(min(end for end, _ in self.limits.values()))
 
 
 class _Terms(NamedTuple):
@@ -752,7 +760,7 @@ class RedisCache:
             started, patience = time.monotonic(), budget.left
             try:
                 async with asyncio.timeout(None) as limit:
-                    link.watch(limit, loop.time() + patience)
+                    link.watch(limit, loop.time() + patience, task)
                     try:
                         reply = await command(link.client)
                     finally:
@@ -846,15 +854,16 @@ def _maker(url: str, max_connections: int, timeout: float) -> Callable[[], Any]:
     """A function that makes a client: unlike an attribute, it shows the password to nobody."""
 
     def make() -> Any:
-        # The one retry is for connections of the pool that died while nobody used them. redis-py's
-        # own limit for a reply never comes before ours. The newer protocol is no use here, and
-        # servers before Redis 6 don't have it.
+        # The one retry is for connections of the pool that died while nobody used them. The limit
+        # for a reply is ours: redis-py would send with asyncio.wait_for, which can lose it before
+        # Python 3.12. The newer protocol is no use here, and servers before Redis 6 don't have it.
         return redis.asyncio.Redis.from_url(
             url,
             max_connections=max_connections,
             retry=Retry(NoBackoff(), 1),
             protocol=2,
-            socket_timeout=timeout + 5,
+            socket_timeout=None,
+            socket_connect_timeout=timeout + 5,
         )
 
     with contextlib.suppress(ValueError, TypeError, AttributeError):
@@ -868,7 +877,7 @@ def _maker(url: str, max_connections: int, timeout: float) -> Callable[[], Any]:
 
 
 def _cancel_if_lost(task: asyncio.Task[Any], before: int) -> None:
-    """Before Python 3.12 a cancelling can get lost in asyncio.wait_for: redis-py sends with it."""
+    """Before Python 3.12 asyncio.wait_for can lose a cancelling; a client passed in may send so."""
     if task.cancelling() > before:
         raise asyncio.CancelledError
 

@@ -18,6 +18,7 @@ import redis.asyncio
 from redis.exceptions import OutOfMemoryError
 
 from cachepool_lib import CachePoolError, CacheUnavailable, RedisCache, lab
+from cachepool_lib.rediscache import AGAIN_SECONDS
 from tests.async_cache_tools import answer
 from tests.redis_tools import Lag, cache, namespace, raw, until_back, url
 
@@ -454,3 +455,38 @@ async def test_what_a_server_repeats_is_shown_to_nobody(
         shown += f"{thing} {thing.args}"
         thing = thing.__cause__ or thing.__context__
     assert not [word for word in ("key-of-ada", "DE00", "s3cret") if word in shown]
+
+
+async def test_a_limit_that_the_client_loses_comes_again() -> None:
+    """Before Python 3.12 a call to asyncio.wait_for can swallow what should end it."""
+
+    class Deaf:
+        """A client whose commands must be told twice to end."""
+
+        def get_encoder(self) -> Any:
+            return self
+
+        decode_responses = False
+
+        async def get(self, name: bytes) -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await asyncio.Event().wait()
+
+    made = RedisCache(client=Deaf(), timeout=TIMEOUT)
+    async with Lag() as lag, asyncio.timeout(5):
+        _, took = await timed(lambda: made.get("a"))
+    assert took <= TIMEOUT + AGAIN_SECONDS + MORE + lag.worst
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_no_call_goes_through_what_loses_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client made from a URL sends without asyncio.wait_for."""
+    monkeypatch.delattr(asyncio, "wait_for")
+    async with cache() as made:
+        await made.set_many({"a": 1, "b": 2})
+        assert await made.get_many(["a", "b"]) == {"a": 1, "b": 2}
+        assert await made.get_or_load("c", lambda: answer(3)) == 3
+        assert made.stats().errors == 0
