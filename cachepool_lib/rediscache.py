@@ -459,7 +459,10 @@ class RedisCache:
     async def _flight_to_join(
         self, key: Hashable, names: "_Names", budget: _Budget
     ) -> Flight | None:
-        """The load of *key* under way in this process, unless another has voided its claim."""
+        """The load of *key* under way in this process, unless another has voided its claim.
+
+        A load without a claim can't be voided: it is joined only where Redis can't be asked.
+        """
         flight = self._flights.under_way(key)
         if flight is not None and flight.claim is not None:
             with contextlib.suppress(_Away):
@@ -489,10 +492,9 @@ class RedisCache:
                     value = await self._seize(names, claim, budget)
                 else:
                     value = await self._claim(names, prefix, claim, budget)
-                if value is _CLAIMED:
-                    flight.claim = claim
-                elif value is not _MISSING:
+                if value is not _CLAIMED and value is not _MISSING:
                     return value, False
+                flight.claim = claim if value is _CLAIMED else b""  # none
                 async with self._renewing(names, flight.claim):
                     value = await self._time(loader)
             except BaseException as error:
@@ -500,7 +502,7 @@ class RedisCache:
                 failed = isinstance(error, Exception)
                 await self._give_up(names, claim, budget, terms.retry_after if failed else 0)
                 raise
-            if flight.claim is not None:
+            if flight.claim:
                 if self._flights.is_attached(key, flight):
                     await self._store(names, claim, value, terms, budget)
                 else:
@@ -563,11 +565,11 @@ class RedisCache:
         return _CLAIMED
 
     @contextlib.asynccontextmanager
-    async def _renewing(self, names: "_Names", claim: bytes | None) -> AsyncIterator[None]:
+    async def _renewing(self, names: "_Names", claim: bytes) -> AsyncIterator[None]:
         """Keep the claim for as long as this process lives and nobody voids it."""
 
         async def renew() -> None:
-            held = claim is not None
+            held = bool(claim)
             while held:
                 await asyncio.sleep(self._lock_ms / 3000)
                 with contextlib.suppress(_Away):  # it may be back before the claim has run out

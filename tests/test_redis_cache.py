@@ -513,6 +513,27 @@ async def test_a_load_begun_while_redis_was_away_does_not_store() -> None:
         assert await made.get("a") is None
 
 
+async def test_who_comes_after_a_delete_joins_no_load_without_a_claim() -> None:
+    """One begun while Redis was away: the delete elsewhere could not void it."""
+    loads = Loads()
+    async with lab.Proxy(await url()) as proxy, cache(redis_url=proxy.url) as here:
+        await here.connect()
+        await proxy.cut()
+        before = asyncio.create_task(here.get_or_load("a", loads))
+        await until(lambda: len(loads))
+        await proxy.restore()
+        await until_back(here)
+        async with cache(namespace=here._namespace) as elsewhere:
+            await elsewhere.delete("a")
+        after = asyncio.create_task(here.get_or_load("a", loads))
+        await until(lambda: len(loads) == 2)
+        loads[1].set_result("new")
+        assert await after == "new"
+        loads[0].set_result("old")
+        assert await before == "old"
+        assert await here.get("a") == "new"
+
+
 async def test_a_load_that_takes_longer_than_its_lock_stays_the_only_one() -> None:
     """Its claim is renewed for as long as it takes."""
     loads = Loads()
