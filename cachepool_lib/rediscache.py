@@ -487,11 +487,12 @@ class RedisCache:
             """Load and store, or wait until another process has: the value, and was it us?"""
             prefix = f"{self._holder}.{os.getpid()}.".encode()  # a fork is another process
             claim = prefix + secrets.token_hex(8).encode()
+            attached = partial(self._flights.is_attached, key, flight)
             try:
                 if anew:
                     value = await self._seize(names, claim, budget)
                 else:
-                    value = await self._claim(names, prefix, claim, budget)
+                    value = await self._claim(names, prefix, claim, budget, attached)
                 if value is not _CLAIMED and value is not _MISSING:
                     return value, False
                 flight.claim = claim if value is _CLAIMED else b""  # none
@@ -503,7 +504,7 @@ class RedisCache:
                 await self._give_up(names, claim, budget, terms.retry_after if failed else 0)
                 raise
             if flight.claim:
-                if self._flights.is_attached(key, flight):
+                if attached():
                     await self._store(names, claim, value, terms, budget)
                 else:
                     await self._give_up(names, claim, budget)
@@ -523,14 +524,22 @@ class RedisCache:
         self._counts.load_seconds += time.monotonic() - started
         return value
 
-    async def _claim(self, names: "_Names", prefix: bytes, claim: bytes, budget: _Budget) -> Any:
+    async def _claim(
+        self,
+        names: "_Names",
+        prefix: bytes,
+        claim: bytes,
+        budget: _Budget,
+        attached: Callable[[], bool],
+    ) -> Any:
         """Take the right to load. Waits as long as another process has it.
 
         Returns _CLAIMED, or the value that the other process stored, or _MISSING where each loads
-        for itself: where Redis is away, and after somebody else's load that it waited for failed.
+        for itself: where Redis is away, after somebody else's load that it waited for failed, and
+        once it is detached: the claim belongs to its successor.
         """
         pause, waited_for = 0.01, None
-        while True:
+        while attached():
             left = budget.left
             try:
                 state, *told = await self._ask(
@@ -554,6 +563,7 @@ class RedisCache:
             await asyncio.sleep(pause)
             pause = min(2 * pause, 0.1)
             budget.left = left  # asking was part of the wait
+        return _MISSING
 
     async def _seize(self, names: "_Names", claim: bytes, budget: _Budget) -> Any:
         """Take the right to load from whoever has it; as for `_claim`, _MISSING if that fails."""

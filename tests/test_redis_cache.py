@@ -534,6 +534,27 @@ async def test_who_comes_after_a_delete_joins_no_load_without_a_claim() -> None:
         assert await here.get("a") == "new"
 
 
+async def test_who_waits_for_another_process_takes_no_claim_from_its_successor() -> None:
+    """A delete voids the claim that both wait for: it is for whoever came after the delete."""
+    loads = Loads()
+    async with cache() as here, cache(namespace=here._namespace) as elsewhere, raw() as client:
+        callers = [asyncio.create_task(elsewhere.get_or_load("a", loads))]
+        await until(lambda: len(loads) == 1)
+        callers += [asyncio.create_task(here.get_or_load("a", loads))]
+        await until(lambda: here._flights.attached)
+        waiting = here._flights.attached["a"]
+        await here.delete("a")
+        callers += [asyncio.create_task(here.get_or_load("a", loads))]
+        await until(lambda: len(loads) == 3)  # all three load
+        assert waiting is not here._flights.attached["a"]
+        holder = here._flights.attached["a"].claim
+        assert holder == await client.get(name_of(here, "a") + ":load")
+        for load, page in zip(loads, ["one", "two", "three"], strict=True):
+            load.set_result(page)
+        await asyncio.gather(*callers)
+        assert await here.get("a") == await callers[2]
+
+
 async def test_a_load_that_takes_longer_than_its_lock_stays_the_only_one() -> None:
     """Its claim is renewed for as long as it takes."""
     loads = Loads()
