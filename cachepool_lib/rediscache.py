@@ -498,17 +498,17 @@ class RedisCache:
                 flight.claim = claim if value is _CLAIMED else b""  # none
                 async with self._renewing(names, flight.claim):
                     value = await self._time(loader)
+                if flight.claim and attached():
+                    await self._store(names, claim, value, terms, budget)
+                elif flight.claim:
+                    await self._give_up(names, claim, budget)
+                return value, True
             except BaseException as error:
-                # It may have the claim and not know it, if it was cancelled while it asked.
+                # It may have the claim and not know it, if it was cancelled while it asked; or
+                # have it still, if that was before it could store.
                 failed = isinstance(error, Exception)
                 await self._give_up(names, claim, budget, terms.retry_after if failed else 0)
                 raise
-            if flight.claim:
-                if attached():
-                    await self._store(names, claim, value, terms, budget)
-                else:
-                    await self._give_up(names, claim, budget)
-            return value, True
 
         return self._flights.take_off(key, fly, background=background)
 

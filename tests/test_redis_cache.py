@@ -16,6 +16,7 @@ import redis.asyncio
 from cachepool_lib import (
     CacheClosed,
     CachePoolError,
+    JSONSerializer,
     MsgpackSerializer,
     RedisCache,
     lab,
@@ -591,6 +592,31 @@ async def test_when_all_have_left_the_claim_goes_too() -> None:
         async with asyncio.timeout(5):
             assert await elsewhere.get_or_load("a", lambda: answer("page")) == "page"
         assert await here.get("a") == "page"
+
+
+async def test_when_all_leave_before_it_is_stored_the_claim_goes_too() -> None:
+    """The page was loaded, but waited for its turn on the one connection."""
+    encoded = asyncio.Event()
+
+    class Tells(JSONSerializer):
+        def encode(self, value: Any) -> bytes:
+            encoded.set()
+            return super().encode(value)
+
+    loads = Loads()
+    async with (
+        cache(max_connections=1, serializer=Tells()) as here,
+        cache(namespace=here._namespace) as elsewhere,
+    ):
+        caller = asyncio.create_task(here.get_or_load("a", loads))
+        await until(lambda: len(loads))
+        async with here._links[asyncio.get_running_loop()].free:
+            loads[0].set_result("page")
+            await encoded.wait()
+            caller.cancel()
+            await asyncio.wait([caller])
+        async with asyncio.timeout(5):  # lock_timeout is 10
+            assert await elsewhere.get_or_load("a", lambda: answer("page")) == "page"
 
 
 async def test_who_waited_for_one_failure_waits_for_no_other() -> None:
