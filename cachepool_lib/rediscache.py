@@ -108,13 +108,20 @@ class _Link:
         self.free = asyncio.Semaphore(self.turns)
         # Of the replies awaited: when they end, and who awaits them.
         self.limits: dict[asyncio.Timeout, tuple[float, asyncio.Task[Any]]] = {}
+        self.closed = False
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
 
     def answered(self) -> None:
-        if self.turns < self.most and self.free.locked():
+        if self.turns < self.most and self.free.locked() and not self.closed:
             self.turns += 1
             self.free.release()
+
+    async def close(self) -> None:
+        """Give nobody a turn any more; wait until those who have one are answered, or give up."""
+        self.closed = True
+        for _ in range(self.turns):
+            await self.free.acquire()
 
     def watch(self, limit: asyncio.Timeout, due: float, task: asyncio.Task[Any]) -> None:
         """End *limit* at *due* if it is still there. One timer for all costs less than one each."""
@@ -257,14 +264,27 @@ class RedisCache:
     async def close(self) -> None:
         """Cancel what loads in the background, then close this event loop's connections.
 
-        Loads that somebody waits for go on, but are not stored. Safe to call twice. From then on
-        every call raises CacheClosed, until `connect` or `async with` opens it again.
+        Loads that somebody waits for go on, but are not stored. Safe to call twice. From now on
+        every call raises CacheClosed, until `connect` or `async with` opens it again; calls under
+        way get their reply first.
         """
-        await self._flights.close()
         self._closed = True
-        link = self._links.pop(asyncio.get_running_loop(), None)
-        if link is not None and self._owns_client:
-            await link.client.aclose()
+        await self._flights.close()
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(
+            *(
+                self._give_up(self._names(key), flight.claim, _Budget(self._timeout))
+                for key, flight in self._flights.attached.items()
+                if flight.claim and flight.loop is loop
+            )
+        )
+        link = self._links.pop(loop, None)
+        if link is not None:
+            try:
+                await link.close()
+            finally:
+                if self._owns_client:
+                    await link.client.aclose()
 
     async def __aenter__(self) -> Self:
         self._closed = False
@@ -759,15 +779,13 @@ class RedisCache:
         self, budget: _Budget, command: Callable[[Any], Awaitable[Any]], *, try_now: bool = False
     ) -> Any:
         """Send a command once a connection is free. Raises _Away, with the reason, if it fails."""
-        if self._closed:  # since the call began
-            raise _Away
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
         cancelled = task.cancelling()
         link = self._links.get(loop) or self._link(loop)
         probing = try_now or self._may_probe()
         async with link.free:  # waiting here is no outage, and costs nothing of the budget
-            if budget.left <= 0 or self._closed or (self._away and not probing):
+            if budget.left <= 0 or link.closed or (self._away and not probing):
                 raise _Away
             started, patience = time.monotonic(), budget.left
             try:
@@ -827,6 +845,8 @@ class RedisCache:
         return CacheUnavailable(f"Redis is not available: {why}")
 
     def _link(self, loop: asyncio.AbstractEventLoop) -> _Link:
+        if self._closed:  # since the call began
+            raise _Away
         for old in [old for old in self._links if old.is_closed()]:
             del self._links[old]
         link = self._links[loop] = _Link(self._make_client(), self._max_connections, loop)

@@ -642,7 +642,7 @@ async def test_who_waited_for_one_failure_waits_for_no_other() -> None:
 
 
 async def test_a_cache_in_the_middle_of_a_load_can_be_closed() -> None:
-    """Whoever waits gets the page; a load in the background is cancelled, its claim given up."""
+    """Whoever waits gets the page; what loads in the background is cancelled; no claim stays."""
     loads = Loads()
     async with raw() as client, cache() as made:
         stale = {"stale_while_revalidate": 60}
@@ -653,9 +653,10 @@ async def test_a_cache_in_the_middle_of_a_load_can_be_closed() -> None:
         await until(lambda: len(loads) == 2)
         await made.close()
         assert loads[0].cancelled()
-        assert await client.exists(name_of(made, "old") + ":load") == 0
+        assert [name for name in await names(client, made._namespace) if b":load" in name] == []
         loads[1].set_result("page")
         assert await caller == "page"
+        assert await client.exists(name_of(made, "a")) == 0
 
 
 # -- stale -------------------------------------------------------------------------------------
@@ -773,6 +774,48 @@ async def test_a_closed_cache_says_so() -> None:
     with pytest.raises(CacheClosed):
         await made.get("a")
     await made.close()
+
+
+async def test_close_lets_calls_under_way_end(caplog: pytest.LogCaptureFixture) -> None:
+    """They get their reply, leave no connection behind, and are no outage."""
+    async with lab.Proxy(await url()) as proxy, cache(redis_url=proxy.url) as made:
+        await made.set("a", 1)
+        proxy.slow(0.1)
+        hits = [asyncio.create_task(made.get("a")) for _ in range(5)]
+        await until(lambda: proxy.connections == 5)
+        await made.close()
+        assert await asyncio.gather(*hits) == [1] * 5
+        await until(lambda: proxy.connections == 0)
+        assert repr(made).startswith(f"<RedisCache {made._namespace!r}: closed")
+    assert not caplog.records
+
+
+async def test_no_load_begins_while_it_closes() -> None:
+    """Who comes while a load in the background cleans up would start one that nobody ends."""
+    begun, cleaning, end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def slow_to_end() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaning.set()
+            await end.wait()
+
+    stale = {"stale_while_revalidate": 60}
+    async with cache() as made, raw() as client:
+        for key in "ab":
+            await made.get_or_load(key, lambda: answer("old"), ttl=1, **stale)
+        await shift(client, made._namespace, 2)
+        assert await made.get_or_load("a", slow_to_end, **stale) == "old"
+        await begun.wait()
+        closing = asyncio.create_task(made.close())
+        await cleaning.wait()
+        with pytest.raises(CacheClosed):
+            await made.get_or_load("b", fail, **stale)
+        end.set()
+        await closing
+        assert not made._flights.attached
 
 
 async def test_two_may_close_at_once() -> None:
