@@ -241,12 +241,21 @@ class RedisCache:
         self._probe_at = 0.0
         self._refused_at: float | None = None
         self._holder = secrets.token_hex(8)
-        self._flights = Flights()
+        self._loads: dict[asyncio.AbstractEventLoop, Flights] = {}
         self._counts = Counts()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "away" if self._away else "open"
         return f"<RedisCache {self._namespace!r}: {state}, ttl {self._default_ttl:g} s>"
+
+    @property
+    def _flights(self) -> Flights:
+        """The loads of this event loop: those of another are like those of another process."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._loads:
+            _drop_ended(self._loads)
+            self._loads[loop] = Flights()
+        return self._loads[loop]
 
     # -- opening and closing ------------------------------------------------------------------
 
@@ -262,7 +271,7 @@ class RedisCache:
             raise self._unavailable(away) from away.__cause__
 
     async def close(self) -> None:
-        """Cancel what loads in the background, then close this event loop's connections.
+        """Cancel what this event loop loads in the background, then close its connections.
 
         Loads that somebody waits for go on, but are not stored. Safe to call twice. From now on
         every call raises CacheClosed, until `connect` or `async with` opens it again; calls under
@@ -270,15 +279,14 @@ class RedisCache:
         """
         self._closed = True
         await self._flights.close()
-        loop = asyncio.get_running_loop()
         await asyncio.gather(
             *(
                 self._give_up(self._names(key), flight.claim, _Budget(self._timeout))
                 for key, flight in self._flights.attached.items()
-                if flight.claim and flight.loop is loop
+                if flight.claim
             )
         )
-        link = self._links.pop(loop, None)
+        link = self._links.pop(asyncio.get_running_loop(), None)
         if link is not None:
             try:
                 await link.close()
@@ -505,7 +513,8 @@ class RedisCache:
     ) -> Flight:
         async def fly(flight: Flight) -> tuple[Any, bool]:
             """Load and store, or wait until another process has: the value, and was it us?"""
-            prefix = f"{self._holder}.{os.getpid()}.".encode()  # a fork is another process
+            # A fork is another process, and a loop beside this one is like one.
+            prefix = f"{self._holder}.{os.getpid()}.{id(flight.loop)}.".encode()
             claim = prefix + secrets.token_hex(8).encode()
             attached = partial(self._flights.is_attached, key, flight)
             try:
@@ -847,8 +856,7 @@ class RedisCache:
     def _link(self, loop: asyncio.AbstractEventLoop) -> _Link:
         if self._closed:  # since the call began
             raise _Away
-        for old in [old for old in self._links if old.is_closed()]:
-            del self._links[old]
+        _drop_ended(self._links)
         link = self._links[loop] = _Link(self._make_client(), self._max_connections, loop)
         return link
 
@@ -857,6 +865,13 @@ _MISSING: Any = object()
 _CLAIMED: Any = object()
 
 _Names = tuple[bytes, bytes, bytes, bytes]
+
+
+def _drop_ended(by_loop: dict[asyncio.AbstractEventLoop, Any]) -> None:
+    """Drop what belonged to event loops that have ended. Other threads may do so, too."""
+    for loop in list(by_loop):
+        if loop.is_closed():
+            by_loop.pop(loop, None)
 
 
 def _window(name: str, value: Seconds) -> int:

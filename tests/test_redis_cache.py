@@ -5,7 +5,10 @@ import logging
 import math
 import random
 import re
+import threading
 import warnings
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -851,6 +854,42 @@ def test_two_event_loops_in_turn(careful: bool) -> None:
     made = RedisCache(asyncio.run(url()), namespace=namespace(), timeout=5)
     asyncio.run(first())
     asyncio.run(second())
+
+
+def test_two_event_loops_at_once() -> None:
+    """One load runs at a time, which both wait for: each loop is to the other like a process."""
+    loading = threading.Event()
+    waiting = threading.Event()
+    loads = 0
+
+    async def load() -> str:
+        nonlocal loads
+        loads += 1
+        loading.set()
+        await asyncio.to_thread(waiting.wait, 20)
+        return "page"
+
+    async def first() -> list[str]:
+        return [await made.get_or_load("a", load)]
+
+    async def second() -> list[str]:
+        await asyncio.to_thread(loading.wait, 20)
+        tasks = [asyncio.create_task(made.get_or_load("a", load)) for _ in range(2)]
+        await until(lambda: [len(one.waiters) for one in made._flights.attached.values()] == [2])
+        waiting.set()
+        return await asyncio.gather(*tasks)
+
+    async def visit(pages: Callable[[], Awaitable[list[str]]]) -> list[str]:
+        try:
+            return await pages()
+        finally:
+            await made.close()
+
+    made = RedisCache(asyncio.run(url()), namespace=namespace(), timeout=5)
+    with ThreadPoolExecutor() as threads:
+        both = [threads.submit(asyncio.run, visit(pages)) for pages in (first, second)]
+        assert [one.result() for one in both] == [["page"], ["page", "page"]]
+    assert loads == 1
 
 
 # -- what others see of it ---------------------------------------------------------------------
