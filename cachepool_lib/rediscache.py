@@ -221,7 +221,7 @@ class RedisCache:
             raise ValueError(f"namespace must be a str with no braces, got {namespace!r}")
         self._default_ttl = seconds("default_ttl", default_ttl)
         self._timeout = span("timeout", timeout)
-        self._lock_ms = math.ceil(1000 * span("lock_timeout", lock_timeout))
+        self._lock_ms = _ms(span("lock_timeout", lock_timeout))
         self._jitter = fraction("jitter", jitter)
         self._namespace = namespace
         self._serializer = JSONSerializer() if serializer is None else serializer
@@ -664,7 +664,7 @@ class RedisCache:
         length = self._default_ttl if ttl is None else seconds("ttl", ttl)
         if self._jitter:
             length *= 1 - self._jitter * random.random()
-        return "" if length > LONGEST else math.ceil(length * 1000)
+        return "" if length > LONGEST else _ms(length)
 
     def _terms(
         self,
@@ -874,8 +874,13 @@ def _drop_ended(by_loop: dict[asyncio.AbstractEventLoop, Any]) -> None:
             by_loop.pop(loop, None)
 
 
+def _ms(length: float) -> int:
+    """Seconds in whole milliseconds: at least 1, unless it is 0."""
+    return round(length * 1000) or math.ceil(length * 1000)
+
+
 def _window(name: str, value: Seconds) -> int:
-    return math.ceil(min(seconds(name, value), LONGEST) * 1000)
+    return _ms(min(seconds(name, value), LONGEST))
 
 
 def _is_foreign(error: BaseException | None) -> bool:

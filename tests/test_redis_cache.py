@@ -90,6 +90,15 @@ async def test_ttl_is_kept_to_the_millisecond(ttl: Any, least: int, most: int) -
         assert least <= left <= most or (most == 1 and left == -2)
 
 
+@pytest.mark.parametrize(
+    ("ttl", "px"), [(2.007, 2007), (4.35, 4350), (0.0015, 2), (1e-9, 1), (0, 0), (1e-320, 1)]
+)
+async def test_ttl_is_rounded_to_a_millisecond(ttl: float, px: int) -> None:
+    """No odd one on top because a float is a little more than it says; and none is none."""
+    async with cache() as made:
+        assert made._milliseconds(ttl) == px
+
+
 async def test_zero_stores_nothing_and_removes_what_was_there() -> None:
     """As a ttl of a call, and as the default of a cache."""
     async with cache() as made:
