@@ -196,6 +196,7 @@ class RedisCache:
 
     Raises:
         ValueError, TypeError: for a bad argument, in every method too, before anything changes.
+            But for *ttl*, `get_or_load` looks at its arguments where something is to be loaded.
 
     In a cluster the names of one key share a slot, so all that is promised of one key holds there.
     What concerns many keys is not one moment: `get_many` and `set_many` go to each node by
@@ -354,6 +355,8 @@ class RedisCache:
     async def set_many(self, items: Mapping[Any, Any], ttl: Seconds | None = None) -> bool:
         """`set` every pair of *items* with the same *ttl*, in one trip."""
         budget = self._begin()
+        if ttl is not None:
+            seconds("ttl", ttl)  # also where there are no items
         rows = [
             (*self._names(key), b"", self._serializer.encode(value), self._milliseconds(ttl), 0, "")
             for key, value in items.items()

@@ -128,6 +128,7 @@ async def test_a_bad_ttl_is_refused_before_anything_changes(
             made.set("a", 2, ttl),
             made.set("b", 2, ttl),
             made.set_many({"a": 2, "b": 2}, ttl),
+            made.set_many({}, ttl),
             made.get_or_load("a", fail, ttl),  # also where a value is at hand
             made.get_or_load("c", fail, ttl),
             made.get_or_load("c", fail, stale_if_error=ttl),
