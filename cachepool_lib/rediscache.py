@@ -922,8 +922,11 @@ def _maker(url: str, max_connections: int, timeout: float) -> Callable[[], Any]:
         )
 
     with contextlib.suppress(ValueError, TypeError, AttributeError):
-        make()  # connects to nothing yet
-        return make
+        # An @ after the host belongs to a password that has a / or the like in it: what stands
+        # before that would be taken for the host, and logged.
+        if not re.match(r"(?s)rediss?://[^/?#]*[/?#].*@", url):
+            make()  # connects to nothing yet
+            return make
     # Outside of any `except`: what redis says of a bad URL may have the password in it.
     raise ValueError(
         "redis_url can't be read: expected redis://user:password@host:port/db, or rediss:// or "

@@ -934,6 +934,18 @@ async def test_the_password_is_nowhere(caplog: pytest.LogCaptureFixture) -> None
     assert len(seen) > 10
 
 
+@pytest.mark.parametrize("mark", "/?#")
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_a_password_that_is_not_encoded_is_refused_unseen(scheme: str, mark: str) -> None:
+    """Its first part would be taken for a port, or a host, and its rest for a database."""
+    for before in (":4711", "shop:6000", "shop"):
+        with pytest.raises(ValueError, match="percent-encoded") as error:
+            RedisCache(f"{scheme}://{before}{mark}s3cret@127.0.0.1:6379/0")
+        assert "s3cret" not in str(error.value)
+        assert error.value.__context__ is None
+    RedisCache(f"{scheme}://me:4711%2Fs3cret@127.0.0.1:6379/0")
+
+
 async def test_stats_count_what_was_answered() -> None:
     """A snapshot that does not change: hits, misses, shared, loads, failures, errors."""
     async with cache() as made:
