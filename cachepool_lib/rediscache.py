@@ -185,7 +185,8 @@ class RedisCache:
             Sentinel, made without `decode_responses`. It is used as it is, on the event loop that
             it belongs to, and never closed here.
         namespace: the first part of every name in Redis; `clear` stays inside it.
-        serializer: turns values into bytes and back; JSONSerializer() by default.
+        serializer: turns values into bytes and back; JSONSerializer() by default. Another
+            serializer needs another namespace: it may take these bytes for another value.
         timeout: seconds that one call may spend on Redis in all. The load, the wait for somebody
             else's load and the wait for a free connection don't count; `clear` has it each step.
         max_connections: connections of each event loop; who finds none free waits for its turn.
@@ -200,8 +201,9 @@ class RedisCache:
 
     In a cluster the names of one key share a slot, so all that is promised of one key holds there.
     What concerns many keys is not one moment: `get_many` and `set_many` go to each node by
-    itself, so one may fail and another not, and `clear` goes through the nodes one by one. A
-    primary that fails loses what it had not yet passed on: a value, or the claim of a load.
+    itself, so one may fail and another not, and `clear` goes through the nodes one by one. A node
+    that does not answer is an outage of the whole: the others' keys are misses, too. A primary
+    that fails loses what it had not yet passed on: a value, or the claim of a load.
     """
 
     def __init__(
@@ -430,9 +432,10 @@ class RedisCache:
 
         As AsyncCache.get_or_load, for all processes together: one load of a key runs at a time.
         An exception of the loader reaches those who wait for it in the same process; another
-        process that waits tries for itself, and waits for no second failure. Where Redis is away
-        each process loads for itself, and such a load is not stored. A value that can't be
-        encoded is returned, but not stored; that is logged.
+        process that waits tries for itself, and waits for no second failure (with *retry_after* 0
+        it does: nothing tells it of the first). Where Redis is away each process loads for itself,
+        and such a load is not stored. A value that can't be encoded is returned, but not stored;
+        that is logged.
         """
         budget, names = self._begin(), self._names(key)
         if ttl is not None:
