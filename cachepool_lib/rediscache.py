@@ -898,12 +898,15 @@ def _say(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error) or 'no answer in time'}"
 
 
+# By redis-py of a pipeline, and by a server that doesn't know a command.
+_REPEATED = re.compile(r"(?s)Command # .* of pipeline caused error: |, with args.*")
+
+
 def _cut(error: BaseException | None) -> None:
-    """Cut what a server repeats that doesn't know a command: a password, a key, a value."""
+    """Cut what an error repeats of what was sent: a password, a key, a value."""
     while error is not None:
         error.args = tuple(
-            part.partition(", with args")[0] if isinstance(part, str) else part
-            for part in error.args
+            _REPEATED.sub("", part) if isinstance(part, str) else part for part in error.args
         )
         error = error.__cause__
 

@@ -419,8 +419,8 @@ async def without(unknown: str) -> AsyncIterator[str]:
             if name == unknown:
                 says = f"-ERR unknown command '{name}', with args beginning with: {arguments}"
             else:
-                says = "$-1" if name == "GET" else "+OK"
-            writer.write(says.replace("\n", " ").encode() + b"\r\n")
+                says = {"GET": "$-1", "EVAL": "*1\r\n:2"}.get(name, "+OK")
+            writer.write(says.encode() + b"\r\n")
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -490,3 +490,11 @@ async def test_no_call_goes_through_what_loses_a_limit(monkeypatch: pytest.Monke
         assert await made.get_many(["a", "b"]) == {"a": 1, "b": 2}
         assert await made.get_or_load("c", lambda: answer(3)) == 3
         assert made.stats().errors == 0
+
+
+async def test_a_refused_pipeline_shows_no_key(caplog: pytest.LogCaptureFixture) -> None:
+    """redis-py names the command of the pipeline that was refused."""
+    async with without("PTTL") as address, RedisCache(address, timeout=5) as made:
+        assert await made.get_or_load("key-of-ada", lambda: answer(1), stale_if_error=60) == 1
+    assert "'PTTL" in caplog.text
+    assert "key-of-ada" not in caplog.text
