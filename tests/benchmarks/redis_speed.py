@@ -2,7 +2,9 @@
 
 The floor is what one would write by hand with redis-py: GET, then json.loads. In every round each
 subject makes its calls one after another, and so does the floor just before it; the median of the
-rounds' quotients counts. Time is the clock's: what a caller waits, the server's part included.
+rounds' quotients counts. By the clock it is what a caller waits, the server's part included. Most
+of that is the same for all, so peers are compared by what they take of this process's processor:
+it is what the other callers wait for.
 """
 
 import asyncio
@@ -32,15 +34,18 @@ MANY = [f"user:{number}" for number in range(100)]
 
 @dataclass
 class Subject:
-    """A statement and how long it took, for each round: in µs, and divided by the floor."""
+    """A statement and what it took in each round: µs by the clock, divided by the floor, and µs of
+    the processor.
+    """
 
     title: str
     statement: str
     calls: int = 200
     target: float | None = None  # at most so many times the floor
-    behind: "Subject | None" = None  # what does the same here, and should be faster
+    behind: "Subject | None" = None  # what does the same here, and should take less
     us: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
 
 
 FLOOR = Subject("by hand: json.loads(await redis.get(name))", "json.loads(await client.get(name))")
@@ -140,11 +145,12 @@ async def contenders() -> AsyncIterator[dict[str, Any]]:
             await backend._client.connection_pool.disconnect()
 
 
-async def took(run: Callable[[Any], Awaitable[None]], calls: int) -> float:
-    """Microseconds a call."""
-    started = time.perf_counter()
+async def took(run: Callable[[Any], Awaitable[None]], calls: int) -> tuple[float, float]:
+    """Microseconds a call, by the clock and of the processor."""
+    started, worked = time.perf_counter(), time.process_time()
     await run([KEY] * calls)
-    return (time.perf_counter() - started) / calls * 1e6
+    spent = time.perf_counter() - started, time.process_time() - worked
+    return spent[0] / calls * 1e6, spent[1] / calls * 1e6
 
 
 async def measure(rounds: int = 15) -> None:
@@ -155,18 +161,21 @@ async def measure(rounds: int = 15) -> None:
         runs = [compiled(subject.statement, names) for subject in subjects]
         for number in range(rounds + 1):
             for subject, run in zip(subjects, runs, strict=True):
-                at_least = await took(floor, FLOOR.calls)
-                spent = await took(run, subject.calls)
+                at_least, least_worked = await took(floor, FLOOR.calls)
+                spent, worked = await took(run, subject.calls)
                 if number:  # the first round opens connections, and is not counted
                     FLOOR.us.append(at_least)
+                    FLOOR.processor.append(least_worked)
                     subject.us.append(spent)
+                    subject.processor.append(worked)
                     subject.ratios.append(spent / at_least)
 
 
 def report() -> bool:
     """Print what measure() found. True if the targets are met and the peers are behind."""
-    print(f"\n{'On Redis':52} {'µs':>7}  x floor  target")
-    print(f"{FLOOR.title:52} {statistics.median(FLOOR.us):7,.0f} {1:8.2f}")
+    median = statistics.median
+    print(f"\n{'On Redis':46} processor {'µs':>7}  x floor  target")
+    print(f"{FLOOR.title:46} {median(FLOOR.processor):9,.0f} {median(FLOOR.us):7,.0f} {1:8.2f}")
     missed = []
     groups = {"a hit": HITS, "a hit for each of 20 callers at once": CROWD}
     groups |= {"a write": WRITES, "a hundred keys": HUNDRED}
@@ -174,23 +183,28 @@ def report() -> bool:
         print(f"\n{title}")
         for one in subjects:
             target = "" if one.target is None else f"  <= {one.target:g}"
-            ratio = statistics.median(one.ratios)
-            print(f"  {one.title:50} {statistics.median(one.us):7,.0f} {ratio:8.2f}{target}")
+            ratio, spent = (
+                median(one.ratios),
+                f"{median(one.processor):9,.0f} {median(one.us):7,.0f}",
+            )
+            print(f"  {one.title:44} {spent} {ratio:8.2f}{target}")
             if one.target is not None and ratio > one.target:
                 missed.append(f"{one.title} is above {one.target:g} x floor")
-        # Like is compared with like, by the clock: the rounds are interleaved. A write does more
-        # here: it voids loads under way, in one step with the rest.
+        # Like is compared with like: the rounds are interleaved. A write does more here: it voids
+        # loads under way, in one step with the rest.
         for one in subjects:
             ours = one.behind
-            if ours is not None and statistics.median(one.us) <= statistics.median(ours.us):
-                missed.append(f"{one.title} is faster than {ours.title}")
+            if ours is not None and median(one.processor) <= median(ours.processor):
+                missed.append(f"{one.title} takes less than {ours.title}")
     one_by_one = HUNDRED[0]
-    times = statistics.median(one_by_one.ratios) / statistics.median(MANY_AT_ONCE.ratios)
+    times = median(one_by_one.ratios) / median(MANY_AT_ONCE.ratios)
     print(f"\nget_many of 100 keys is {times:.1f} times faster than 100 gets, target >= {FASTER}")
     if times < FASTER:
         missed.append("get_many is not fast enough")
     for line in missed:
         print(f"MISSED  {line}")
     if not missed:
-        print("All targets are met, and each read is faster than the same in aiocache and cashews.")
+        print(
+            "All targets are met, and each read takes less than the same in aiocache and cashews."
+        )
     return not missed
