@@ -23,7 +23,9 @@ class Flight:
 
     def __init__(self, background: bool) -> None:
         self.background = background  # it belongs to no waiter: nobody's leaving ends it
-        self.claim: bytes | None = None  # in a shared store: what allows this load to store
+        self.claim: bytes | None = (
+            None  # in a shared store: what allows this load to store; b"" is none
+        )
         self.loop = asyncio.get_running_loop()
         self.task: asyncio.Task[Any] | None = None  # None while an eager task takes its first steps
         self.waiters: dict[asyncio.Future[Any], None] = {}  # a set would wake them in any order

@@ -32,6 +32,7 @@ class AsyncCache:
 
     Raises:
         ValueError, TypeError: for a bad argument, in every method too, before anything changes.
+            But for *ttl*, `get_or_load` looks at its arguments where something is to be loaded.
     """
 
     def __init__(
@@ -138,8 +139,7 @@ class AsyncCache:
                 another attempt.
 
         A load in the background that fails is counted, and logged if nobody waits for it. A loader
-        that asks for its own key waits for itself. But for *ttl*, arguments are looked at where
-        something is to be loaded: a hit takes no time for it.
+        that asks for its own key waits for itself.
         """
         if ttl is not None and (type(ttl) is not int or ttl < 0):
             ttl = seconds("ttl", ttl)

@@ -155,7 +155,8 @@ class DatabasePool:
             pgbouncer that pools transactions, `statement_cache_size=0`.
 
     Raises:
-        ValueError, TypeError: for a bad argument, in every method too, before anything changes.
+        ValueError, TypeError: for a bad argument, in every method too, before anything changes; the
+            options of `transaction` are asyncpg's to look at, once a connection is borrowed.
     """
 
     def __init__(
@@ -455,12 +456,10 @@ class DatabasePool:
                     return connection
                 connection._con.terminate()
             return await pool.acquire()  # all were dead: this one has just been opened
-        except Exception as error:
+        except _NOT_OPENED as error:
             if self._closed:
-                raise PoolClosed("the pool was closed while this caller waited") from error
-            if isinstance(error, _NOT_OPENED):
-                raise _unavailable(error) from error
-            raise
+                raise PoolClosed("the pool was closed while this caller waited") from None
+            raise _unavailable(error) from error
 
     async def _give_back(self, lease: _Lease) -> None:
         limit = asyncio.get_running_loop().call_later(GIVE_BACK_SECONDS, lease.raw.terminate)
@@ -541,6 +540,8 @@ class DatabasePool:
                     f"no answer within {limit} s: the statement may have been done, or not"
                 ) from None
             except asyncpg.InternalClientError as error:
+                if "cannot switch to state" not in str(error):
+                    raise
                 # asyncpg has read the server's goodbye, and not yet that the connection ended.
                 lease.raw.terminate()
                 raise DatabaseUnavailable(
@@ -672,8 +673,8 @@ def _asyncpgs(error: BaseException | None) -> bool:
         return True
     if not isinstance(error, AttributeError):
         return False
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return str(frames[-1].f_globals["__name__"]).startswith("asyncpg.")
+    modules = [frame.f_globals["__name__"] for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(modules) and modules[-1].startswith("asyncpg.")
 
 
 def _unavailable(error: Exception) -> DatabaseUnavailable:

@@ -360,7 +360,7 @@ PLAIN: dict[str, tuple[Callable[..., Chart], str]] = {
     ),
 }
 ALL = GUESSING | PLAIN
-GUESSES = [0, math.inf, Guess(7000, "queries", answered=False)]
+GUESSES = [0, 0.4, math.inf, Guess(7000, "queries", answered=False)]
 
 
 @cache

@@ -129,7 +129,8 @@ async def test_one_of_two_that_close_may_leave() -> None:
 class Prepares(asyncpg.Connection):  # type: ignore[misc]
     """Once a statement is prepared, waits for *go* before it has it done."""
 
-    prepared, go = asyncio.Event(), asyncio.Event()
+    prepared: asyncio.Event
+    go: asyncio.Event
 
     async def _get_statement(self, *args: Any, **options: Any) -> Any:
         statement = await super()._get_statement(*args, **options)
@@ -143,8 +144,8 @@ async def test_who_is_between_two_answers_of_the_server_is_told(
     block: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """asyncpg itself comes upon None there. An AttributeError of the block's own stays one."""
-    monkeypatch.setattr(Prepares, "prepared", asyncio.Event())
-    monkeypatch.setattr(Prepares, "go", asyncio.Event())
+    monkeypatch.setattr(Prepares, "prepared", asyncio.Event(), raising=False)
+    monkeypatch.setattr(Prepares, "go", asyncio.Event(), raising=False)
     async with witness() as seen:
         made = DatabasePool(seen.url, 1, 1, connection_class=Prepares)
 

@@ -476,10 +476,15 @@ class HasSaidGoodbye(asyncpg.Connection):  # type: ignore[misc]
     async def fetchval(self, *args: Any, **options: Any) -> Any:
         raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is …")
 
+    async def fetchrow(self, *args: Any, **options: Any) -> Any:
+        raise asyncpg.InternalClientError("unknown error in protocol implementation")
+
 
 async def test_a_server_that_is_about_to_go_is_away() -> None:
-    """And its connection is not given to the next one."""
+    """And its connection is not given to the next one. Of other errors nobody knows what was sent."""
     async with witness() as seen, pool(seen, 1, 1, connection_class=HasSaidGoodbye) as made:
+        with pytest.raises(asyncpg.InternalClientError):
+            await made.fetchrow("SELECT 1")
         await made.initialize()
         first = await seen.backends()
         with pytest.raises(DatabaseUnavailable, match="nothing was sent"):

@@ -2,9 +2,10 @@
 
 The floor is what one would write by hand with redis-py: GET, then json.loads. In every round each
 subject makes its calls one after another, and so does the floor just before it; the median of the
-rounds' quotients counts. By the clock it is what a caller waits, the server's part included. Most
-of that is the same for all, so peers are compared by what they take of this process's processor:
-it is what the other callers wait for.
+rounds' quotients counts. By the clock it is what a caller waits, the server's part included: of
+one caller it hides what is done while the server works, which others would wait for. So peers are
+compared by what they take of this process's processor, and but for one caller's hit, which by the
+clock is a draw, by the clock as well.
 """
 
 import asyncio
@@ -183,10 +184,8 @@ def report() -> bool:
         print(f"\n{title}")
         for one in subjects:
             target = "" if one.target is None else f"  <= {one.target:g}"
-            ratio, spent = (
-                median(one.ratios),
-                f"{median(one.processor):9,.0f} {median(one.us):7,.0f}",
-            )
+            ratio = median(one.ratios)
+            spent = f"{median(one.processor):9,.0f} {median(one.us):7,.0f}"
             print(f"  {one.title:44} {spent} {ratio:8.2f}{target}")
             if one.target is not None and ratio > one.target:
                 missed.append(f"{one.title} is above {one.target:g} x floor")
@@ -194,8 +193,12 @@ def report() -> bool:
         # loads under way, in one step with the rest.
         for one in subjects:
             ours = one.behind
-            if ours is not None and median(one.processor) <= median(ours.processor):
-                missed.append(f"{one.title} takes less than {ours.title}")
+            if ours is None:
+                continue
+            if median(one.processor) <= median(ours.processor):
+                missed.append(f"{one.title} takes less of the processor than {ours.title}")
+            if subjects is not HITS and median(one.us) <= median(ours.us):
+                missed.append(f"{one.title} is faster than {ours.title}")
     one_by_one = HUNDRED[0]
     times = median(one_by_one.ratios) / median(MANY_AT_ONCE.ratios)
     print(f"\nget_many of 100 keys is {times:.1f} times faster than 100 gets, target >= {FASTER}")
