@@ -481,7 +481,9 @@ class HasSaidGoodbye(asyncpg.Connection):  # type: ignore[misc]
 
 
 async def test_a_server_that_is_about_to_go_is_away() -> None:
-    """And its connection is not given to the next one. Of other errors nobody knows what was sent."""
+    """And its connection is not given to the next one. Of other errors nobody knows what was sent,
+    so they stay what they are.
+    """
     async with witness() as seen, pool(seen, 1, 1, connection_class=HasSaidGoodbye) as made:
         with pytest.raises(asyncpg.InternalClientError):
             await made.fetchrow("SELECT 1")
