@@ -1,5 +1,7 @@
 # Each command sets up .venv first if need be; a second run costs nothing.
-#   make lab     open the course in JupyterLab
+#   make lab     open the course in JupyterLab: your own copies, in work/, without outputs
+#   make reset NB=01   take the copy of one notebook anew; what you had stays beside it
+#   make service run the service of notebook 05, with four workers, until Ctrl-C
 #   make test    run all tests, the notebooks included
 #   make run     execute the whole course without a browser, pages in site/
 #   make check   ruff and mypy
@@ -11,24 +13,19 @@ VENV := .venv
 PY := $(VENV)/bin/python
 # Twice quiet: errors alone.
 PIP := $(PY) -m pip --disable-pip-version-check --no-input install -qq -c constraints.txt
-# A kernel of this environment wins over one of the same name in the home folder.
-export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help lab test run check bench setup constraints picture FORCE
+.PHONY: help lab reset service test run check bench setup constraints picture FORCE
 help:
 	@sed -n '/^#   make/s/^# //p' Makefile
 
-# Without the announcements JupyterLab neither asks about news nor looks for a newer version.
 lab: $(VENV)/.lab
-	@mkdir -p $(VENV)/etc/jupyter/labconfig
-	@echo '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}' \
-	  >$(VENV)/etc/jupyter/labconfig/page_config.json
-	@if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY$$BROWSER" ]; then \
-	  set -- --no-browser; echo "No browser at hand: open the address below that begins with http."; fi; \
-	exec $(PY) -m jupyterlab "$$@" --ip=127.0.0.1 --allow-root --log-level=WARN \
-	  --ServerApp.root_dir=. --AsyncMappingKernelManager.transport_encryption=auto \
-	  --LabApp.default_url=/lab/tree/notebooks/00-start-here.ipynb \
-	  --LabApp.extension_manager=readonly
+	@exec $(PY) -m cachepool_lib.lab.course open
+
+reset: $(VENV)/.lab
+	@$(PY) -m cachepool_lib.lab.course reset "$(NB)"
+
+service: $(VENV)/.lab
+	@exec $(PY) -m cachepool_lib.lab.servers examples/service/shop_service.py
 
 # Four at once on two cores: much of what they do is waiting.
 test: $(VENV)/.dev
@@ -86,11 +83,11 @@ constraints:
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url \
 	  --no-annotate --no-header --upgrade -o constraints.txt pyproject.toml
 
-# README's picture: hit rate against ttl, as notebook 01 stores it.
+# README's picture: whose page everybody got, as notebook 03 stores it.
 picture: $(VENV)/.lab
 	@mkdir -p docs
 	@$(PY) -c 'import base64, nbformat, sys; \
-	  cells = nbformat.read("notebooks/01-build-a-ttl-cache.ipynb", as_version=4).cells; \
-	  data = [o.data for cell in cells for o in cell.get("outputs", []) if "data" in o]; \
-	  png = next(d["image/png"] for d in data if d["text/plain"].startswith("hit rate by ttl")); \
+	  cells = nbformat.read("notebooks/03-cache-with-one-line.ipynb", as_version=4).cells; \
+	  data = [o.data for cell in cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]; \
+	  png = [d["image/png"] for d in data if d["text/plain"].startswith("strangers")][-1]; \
 	  sys.stdout.buffer.write(base64.b64decode(png))' > docs/chart.png

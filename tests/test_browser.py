@@ -3,6 +3,7 @@
 Needs chromium; without it these tests are skipped, or fail where CACHEPOOL_CI_BROWSER=1.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -19,7 +20,9 @@ import nbformat
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
-from cachepool_lib.lab._embedded import _free_port
+from cachepool_lib.lab.copies import ORIGIN, make_copies
+from cachepool_lib.lab.servers.embedded import free_port
+from tests.tools.ci import in_ci
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 FIRST = "00-start-here.ipynb"
@@ -55,31 +58,33 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab on a copy of the notebooks without outputs, knowing no one's settings."""
+    """JupyterLab as `make lab` opens it, in a project's folder, knowing no one's settings."""
     home = tmp_path_factory.mktemp("jupyter")
-    folder = home / "root" / "notebooks"
-    shutil.copytree(NOTEBOOKS, folder, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    for name in [FIRST, *WITH_SLIDER]:
-        notebook = nbformat.read(folder / name, as_version=4)
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-        nbformat.write(notebook, folder / name)
+    project = home / "project"
+    shutil.copytree(
+        NOTEBOOKS, project / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints")
+    )
+    shutil.copytree(NOTEBOOKS.parent / "docs", project / "docs")
     kinds = "JUPYTER_CONFIG JUPYTER_DATA JUPYTERLAB_SETTINGS JUPYTERLAB_WORKSPACES"
     folders = {f"{kind}_DIR": str(home / kind) for kind in kinds.split()}
     # Kernels are reached by files, whose names must be short: ports may be another test's by then.
     folders["JUPYTER_RUNTIME_DIR"] = short = tempfile.mkdtemp(prefix="cp-")
-    port = _free_port()
+    port = free_port()
+    settings = {
+        "ServerApp": {"port": port, "port_retries": 0},
+        "IdentityProvider": {"token": ""},
+        "KernelManager": {"transport": "ipc"},
+        "LabApp": {"expose_app_in_browser": True, "open_browser": False},
+    }
+    (home / "JUPYTER_CONFIG").mkdir()
+    (home / "JUPYTER_CONFIG/jupyter_server_config.json").write_text(json.dumps(settings))
     with (home / "log").open("w") as log:
         server = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
-                *("--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"),
-                *("--IdentityProvider.token=", f"--ServerApp.root_dir={folder.parent}"),
-                "--KernelManager.transport=ipc",
-                *("--LabApp.extension_manager=readonly", "--LabApp.expose_app_in_browser=True"),
-            ],
-            env=os.environ | folders | {"IPYTHONDIR": str(home / "ipython")},
+            [sys.executable, "-m", "cachepool_lib.lab.course", "open"],
+            cwd=project,
+            env=os.environ
+            | folders
+            | {"IPYTHONDIR": str(home / "ipython"), "PYTHONPATH": str(NOTEBOOKS.parent)},
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -91,7 +96,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
                 f"JupyterLab does not answer:\n{(home / 'log').read_text()[-2000:]}"
             )
             time.sleep(0.1)
-        yield Lab(url, folder)
+        yield Lab(url, project / "work")
     finally:
         server.terminate()
         try:
@@ -137,6 +142,11 @@ class Opened:
     def not_run(self, last: int) -> list[str]:
         return [c.source for c in self.code_cells[: last + 1] if c.execution_count is None]
 
+    def look(self) -> None:
+        """Take what JupyterLab holds: its page draws only the cells near the screen."""
+        model = self.page.evaluate("jupyterapp.shell.currentWidget.content.model.toJSON()")
+        self.content = nbformat.from_dict(model)
+
     def run(self, *how: str, last: int) -> None:
         """Choose these entries of menus, and wait for the code cells up to number *last*."""
         for entry in how:
@@ -144,9 +154,7 @@ class Opened:
         deadline = time.monotonic() + SECONDS_TO_RUN
         while self.not_run(last) and not self.failed and time.monotonic() < deadline:
             self.page.wait_for_timeout(500)
-            # The page draws only the cells near the screen; JupyterLab's model holds them all.
-            model = self.page.evaluate("jupyterapp.shell.currentWidget.content.model.toJSON()")
-            self.content = nbformat.from_dict(model)
+            self.look()
         assert not self.failed, self.failed[0]
         assert not self.not_run(last), f"not run in {SECONDS_TO_RUN} s: {self.not_run(last)[0]}"
         assert self.elsewhere == []
@@ -171,7 +179,7 @@ def _opened(browser: Browser, lab: Lab, name: str) -> Iterator[Opened]:
 
     page.route("**/*", answer)
     try:
-        page.goto(f"{lab.url}/lab/tree/notebooks/{name}?reset")
+        page.goto(f"{lab.url}/lab/tree/work/{name}?reset")
         page.get_by_text("| Idle").wait_for(timeout=SECONDS_TO_START * 1000)
         yield notebook
     finally:
@@ -197,12 +205,38 @@ def _scroll_to(page: Page, selector: str) -> Locator:
     return found
 
 
-def test_a_learner_runs_all_cells(browser: Browser, lab: Lab) -> None:
-    """Every cell runs, none fails that isn't meant to, nothing is fetched from elsewhere."""
+def test_no_result_is_seen_before_it_was_asked_for(browser: Browser, lab: Lab) -> None:
+    """Opened, a notebook holds no output at all; run, every cell has its own, none fails that isn't
+    meant to, and nothing is fetched from elsewhere.
+    """
+    stored = nbformat.read(NOTEBOOKS / FIRST, as_version=4)
+    answers = [
+        line
+        for cell in stored.cells
+        for output in cell.get("outputs", [])
+        for line in output.get("text", "").splitlines()
+        if "a common first guess" in line
+    ]
+    assert answers, "of the guesses in it, the results are printed"
     with _opened(browser, lab, FIRST) as notebook:
+        notebook.look()
+        assert not any(cell.outputs for cell in notebook.code_cells)
+        assert not notebook.page.locator(".jp-OutputArea-output").count()
+        picture = notebook.page.locator(".jp-MarkdownCell img").first
+        assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)")
         notebook.run("Run", "Run All Cells", last=len(notebook.code_cells))
+        shown = [o.get("text", "") for cell in notebook.code_cells for o in cell.outputs]
+        assert all(any(answer in text for text in shown) for answer in answers)
+        answer = json.dumps(answers[0], ensure_ascii=False)
+        _scroll_to(notebook.page, f".jp-OutputArea-output:has-text({answer})")
+        notebook.page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    assert make_copies(NOTEBOOKS, lab.folder) == [], "saved, it is still known what it is a copy of"
+    saved = nbformat.read(lab.folder / FIRST, as_version=4)
+    assert saved.metadata[ORIGIN] == [cell.id for cell in stored.cells]
+    assert any(cell.get("outputs") for cell in saved.cells)
 
 
+@in_ci
 @pytest.mark.parametrize("name", WITH_SLIDER)
 def test_a_learner_moves_a_slider(browser: Browser, lab: Lab, name: str) -> None:
     """After all cells up to it, as a notebook says how to go on after a restart: one key press
@@ -210,7 +244,7 @@ def test_a_learner_moves_a_slider(browser: Browser, lab: Lab, name: str) -> None
     """
     with _opened(browser, lab, name) as notebook:
         cells = notebook.content.cells
-        [place] = [n for n, cell in enumerate(cells) if "lab.slider(" in cell.source]
+        place = next(n for n, cell in enumerate(cells) if "lab.slider(" in cell.source)
         select = "place => jupyterapp.shell.currentWidget.content.activeCellIndex = place"
         notebook.page.evaluate(select, place + 1)
         last = notebook.code_cells.index(cells[place])

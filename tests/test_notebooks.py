@@ -7,8 +7,9 @@ import os
 import re
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -16,7 +17,8 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from cachepool_lib import lab
-from tests.notebook_tools import (
+from tests.tools.ci import in_ci
+from tests.tools.notebook_tools import (
     CELL_TIMEOUT,
     IGNORED,
     NOTEBOOKS,
@@ -33,7 +35,10 @@ from tests.notebook_tools import (
     tags,
     write,
 )
-from tests.notebook_tools.form import MINUTES, SOLUTION, exercises, faults
+from tests.tools.notebook_tools.form import faults, faults_of_cells, faults_of_teaching
+from tests.tools.notebook_tools.hearts import exercises, solution, tagged
+from tests.tools.notebook_tools.layers import STOP, second_half, so_far, stop_signs
+from tests.tools.notebook_tools.tables import told, two_hours
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +59,7 @@ def nbval(*paths: Path) -> tuple[int, set[str]]:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-W", "error", "-q"]
         + [f"--nbval-cell-timeout={CELL_TIMEOUT}", "-p", "no:cacheprovider", "--color=no"]
-        + ["-p", "tests.nbval_kernels"]
+        + ["-p", "tests.tools.nbval_kernels"]
         + [str(path) for path in paths],
         cwd=ROOT,
         env=environment,
@@ -77,68 +82,195 @@ def differences(expected: NotebookNode, got: NotebookNode) -> list[str]:
     ]
 
 
-@every_notebook
-@pytest.mark.usefixtures("servers")
-def test_nbval_finds_the_stored_outputs(path: Path) -> None:
-    """Strictly compared, with warnings as errors, in a kernel of this environment."""
-    assert nbval(path) == (0, set())
+def halves(path: Path, folder: Path) -> list[Path]:
+    """The notebook as two in *folder*, before its stop sign and after; as it is, if it has none.
+
+    In the second one the chart of all guesses, which lacks those of the first, is not compared.
+    """
+    whole = read(path)
+    if not stop_signs(whole):
+        return [path]
+    first, second = copy(whole), second_half(whole)
+    first.cells = first.cells[: stop_signs(whole)[0]]
+    for cell in code_cells(second):
+        if cell.source.startswith("lab.charts.guesses("):
+            cell.metadata.tags = [*tags(cell), IGNORED]
+    paths = [folder / f"{path.stem}-{half}.ipynb" for half in ("first", "second")]
+    for notebook, there in zip((first, second), paths, strict=True):
+        write(notebook, there)
+    return paths
 
 
 @every_notebook
 @pytest.mark.usefixtures("servers")
-def test_a_second_run_with_every_exercise_solved_gives_the_same(path: Path) -> None:
-    """In one kernel: first exactly what is stored, so no cell was stored without its output; then,
-    with each solution where its stub was, the checks pass, and nothing else is other than before.
+def test_nbval_finds_the_stored_outputs(path: Path, tmp_path: Path) -> None:
+    """Strictly compared, with warnings as errors, each half in a kernel of its own: who comes back
+    tomorrow starts at the stop sign, and sees the same.
+    """
+    assert bool(stop_signs(read(path))) != path.name.startswith("00")
+    assert nbval(*halves(path, tmp_path)) == (0, set())
+
+
+def solved(notebook: NotebookNode) -> NotebookNode:
+    """The notebook with each solution where its stub was."""
+    answered = copy(notebook)
+    for name in exercises(notebook):
+        answered.cells[tagged(notebook, f"exercise-{name}")].source = solution(notebook, name)
+    return answered
+
+
+@every_notebook
+@pytest.mark.usefixtures("servers")
+def test_solved_exercises_pass_and_change_nothing_else(path: Path) -> None:
+    """In a fresh kernel, with each solution where its stub was: the checks pass; where a later cell
+    takes the learner's own function, it does the same: up to the exam. So no cell was stored
+    without its output.
     """
     stored = read(path)
+    notebook = solved(stored)
+    with kernel(notebook, path.parent) as client:
+        run(client, notebook)
+    normalise(notebook, stored)
+    checks = [any(tag.startswith("check-") for tag in tags(cell)) for cell in code_cells(notebook)]
+    assert sum(checks) == len(exercises(stored)) > 0
+    for cell, check in zip(code_cells(notebook), checks, strict=True):
+        if check:
+            assert cell.outputs[-1].data["text/plain"].startswith("✓"), cell.outputs
+    changed = differences(stored, notebook)
+    others = [line for line in changed if not checks[int(line.split()[1][:-1])]]
+    assert others == []
+    assert len(changed) == sum(checks)
+
+
+@in_ci
+@every_notebook
+@pytest.mark.usefixtures("servers")
+def test_a_second_run_in_the_same_kernel_gives_the_same(path: Path) -> None:
+    """Who runs a notebook again without a restart sees what is stored."""
+    stored = read(path)
     first, second = copy(stored), copy(stored)
-    solutions = {
-        tag.removeprefix("solution-"): SOLUTION.search(cell.source)["code"]  # type: ignore[index]
-        for cell in stored.cells
-        for tag in tags(cell)
-        if tag.startswith("solution-")
-    }
-    assert solutions and solutions.keys() == exercises(stored).keys()
-    for cell in second.cells:
-        for tag in tags(cell):
-            if tag.startswith("exercise-"):
-                cell.source = solutions[tag.removeprefix("exercise-")]
     with kernel(first, path.parent) as client:
         run(client, first)
         run(client, second)
-    normalise(first, stored)
-    normalise(second, stored)
-    assert differences(stored, first) == []
-    assert [cell.id for cell in first.cells] == [cell.id for cell in stored.cells]
-    checks = [any(tag.startswith("check-") for tag in tags(cell)) for cell in code_cells(second)]
-    for cell, check in zip(code_cells(second), checks, strict=True):
-        if check:
-            assert cell.outputs[-1].data["text/plain"].startswith("✓"), cell.outputs
-    changed = {int(line.split()[1][:-1]) for line in differences(first, second)}
-    assert changed == {number for number, check in enumerate(checks) if check}
+    for notebook in (first, second):
+        normalise(notebook, stored)
+        assert differences(stored, notebook) == []
+        assert [cell.id for cell in notebook.cells] == [cell.id for cell in stored.cells]
 
 
 @every_notebook
 def test_form(path: Path) -> None:
     """Sizes, slides, notes, exercises and outputs are as everywhere in the course."""
-    assert faults(read(path)) == []
+    assert faults_of_cells(read(path)) == []
+
+
+@every_notebook
+def test_no_answer_stands_under_a_question(path: Path) -> None:
+    """Guesses before results, hearts before fixes, three layers at most, minutes computed."""
+    assert faults_of_teaching(read(path)) == []
+
+
+def test_a_second_half_that_needs_the_first_is_noticed(tmp_path: Path) -> None:
+    """Whether it fails without it, or shows something else."""
+    notebook = notebook_of("x = 1", "x", "'x' in globals()", "2")
+    notebook.cells.insert(1, new_markdown_cell(STOP))
+    stored(notebook, tmp_path / "whole.ipynb")
+    _, second = halves(tmp_path / "whole.ipynb", tmp_path)
+    needs, shows = f"{second.name}::Cell 0", f"{second.name}::Cell 1"
+    assert nbval(second) == (1, {needs, shows})
+
+
+def unlike(notebook: NotebookNode) -> list[str]:
+    """Promises of the exam that a flat class keeps and its layers don't, or the other way."""
+    names, pairs = definitions(notebook), so_far(notebook)
+    candidates = [names[name] for pair in pairs.items() for name in pair]
+    wrong = []
+    for row in asyncio.run(lab.exam(*candidates)).rows:
+        kept = [result.passed for result in row]
+        for (flat, layers), one, other in zip(pairs.items(), kept[::2], kept[1::2], strict=True):
+            if one != other:
+                wrong.append(f"{row[0].name}: {flat} {one}, {layers} {other}: {row}")
+    return wrong
+
+
+def is_service(notebook: NotebookNode) -> bool:
+    """Whether what stands there in one piece is the app of a service."""
+    flat = [cell.source for cell in code_cells(notebook) if "so-far" in tags(cell)]
+    return any("FastAPI(" in source for source in flat)
+
+
+IN_ONE_PIECE = [path for path in NOTEBOOKS if so_far(read(path))]
+SERVICES = [path for path in IN_ONE_PIECE if is_service(read(path))]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in IN_ONE_PIECE if path not in SERVICES], ids=lambda path: path.stem
+)
+@pytest.mark.usefixtures("servers")
+def test_a_class_in_one_piece_behaves_like_its_layers(path: Path) -> None:
+    """Asked for every promise of the exam, both keep the same ones."""
+    assert unlike(read(path)) == []
+
+
+@pytest.mark.parametrize("path", SERVICES, ids=lambda path: path.stem)
+@pytest.mark.usefixtures("servers")
+def test_a_service_in_one_piece_answers_like_its_parts(path: Path) -> None:
+    """The same page, and no page for what is no user's number."""
+    notebook = read(path)
+    names, [(flat, parts)] = definitions(notebook), so_far(notebook).items()
+
+    def get(url: str) -> tuple[int, bytes]:
+        try:
+            with urllib.request.urlopen(url) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+    async def answers(name: str) -> list[tuple[int, bytes]]:
+        async with lab.serve(names[name], workers=1) as service:
+            urls = [f"{service.url}/users/{user}" for user in ("7", "7", "8", "nobody")]
+            return [await asyncio.to_thread(get, url) for url in urls]
+
+    one = asyncio.run(answers(flat))
+    assert one == asyncio.run(answers(parts))
+    assert [status for status, _ in one] == [200, 200, 200, 422] and one[0] != one[2]
+
+
+def test_a_class_in_one_piece_that_lost_something_is_noticed() -> None:
+    """A layer that was left out keeps one promise less."""
+    lost = "    async def delete(self, key):\n        return False"
+    sources = [
+        "from cachepool_lib import AsyncCache",
+        "class Layers(AsyncCache):\n    pass",
+        "# Layers, in one piece\nclass Flat(AsyncCache):\n    pass",
+        f"# Layers, in one piece\nclass Lost(AsyncCache):\n{lost}",
+    ]
+    notebook = notebook_of(*sources)
+    for cell in notebook.cells[2:]:
+        cell.metadata.tags = ["so-far"]
+    wrong = unlike(notebook)
+    assert wrong and all("Lost False, Layers True" in line for line in wrong)
 
 
 def test_the_map_names_the_notebooks_that_are_there() -> None:
     """Each with the title and the minutes that it has itself."""
     rows = re.findall(
-        r"^\| \[(\d\d)\]\((.+?\.ipynb)\) \| (.+?) \| (\d+) \|",
+        r"^\| \[(\d\d)\]\((.+?\.ipynb)\) \| (.+?) \| (\d+) \| (\d+) \|",
         "\n".join(cell.source for cell in read(NOTEBOOKS[0]).cells),
         re.M,
     )
-    there = []
-    for path in NOTEBOOKS:
-        header = read(path).cells[0].source
-        title = re.match(r"# (?:\d+ · )?(.+)", header)
-        minutes = MINUTES.search(header)
-        assert title and minutes
-        there.append((path.name[:2], path.name, title[1], minutes[0].split()[0]))
-    assert rows == there
+    assert rows == [(path.name[:2], path.name, *told(path)) for path in NOTEBOOKS]
+
+
+def test_two_hours_are_two_hours() -> None:
+    """The way for who has two hours says how long each part is, and leaves time for the exercises
+    of notebook 01.
+    """
+    rows = two_hours()
+    assert [(row, told) for row, told, _ in rows] == [(row, real.reading) for row, _, real in rows]
+    of_01 = sum(real.exercises for row, _, real in rows if "[01]" in row)
+    assert len(rows) > 3 and sum(real.reading for _, _, real in rows) + of_01 <= 120
 
 
 def defined_in(notebook: NotebookNode, tag: str) -> str:
@@ -147,14 +279,21 @@ def defined_in(notebook: NotebookNode, tag: str) -> str:
     return str(re.findall(r"^(?:class|def) (\w+)", cell.source, re.M)[-1])
 
 
+def not_kept(notebook: NotebookNode) -> set[str]:
+    """The promises that the notebook's own class does not keep, as it tells its exam."""
+    told = [cell.source for cell in code_cells(notebook) if "not_kept" in cell.source]
+    return set(re.findall(r'"([A-Z]\d+(?:-\w+)?)"', "".join(told)))
+
+
 @pytest.mark.parametrize(
     "path",
     [path for path in NOTEBOOKS if any("naive" in tags(cell) for cell in read(path).cells)],
     ids=lambda path: path.stem,
 )
-def test_the_naive_version_has_the_flaws_and_the_last_has_none(path: Path) -> None:
+def test_the_naive_version_has_the_flaws_and_the_last_those_that_are_told(path: Path) -> None:
     """Classes and decorators as the notebook writes them: the first breaks exactly the promises
-    that the table of flaws names, each with a wrong answer to show for it; the last keeps them all.
+    that the table of flaws names, each with a wrong answer to show for it; the last keeps all but
+    those that the exam names as not kept.
     """
     notebook = read(path)
     names = definitions(notebook)
@@ -162,8 +301,10 @@ def test_the_naive_version_has_the_flaws_and_the_last_has_none(path: Path) -> No
     report = asyncio.run(lab.exam(naive, last))
     [table] = [cell.source for cell in notebook.cells if "flaws" in tags(cell)]
     flaws = re.findall(r"^\| ?\**([A-Z]\d+)\b", table, re.M)
-    assert [first.name for first, _ in report.rows if not first.passed] == flaws
-    assert [second for _, second in report.rows if not second.passed] == []
+    broken = [first.name.partition("-")[0] for first, _ in report.rows if not first.passed]
+    assert list(dict.fromkeys(broken)) == flaws
+    failed = {second.name for _, second in report.rows if not second.passed}
+    assert failed == not_kept(notebook)
     for first, _ in report.rows:
         if not first.passed:
             assert first.expected and first.got
@@ -201,17 +342,14 @@ def stored(notebook: NotebookNode, path: Path) -> NotebookNode:
 
 
 def test_unseen_faults_fail_the_run(tmp_path: Path) -> None:
-    """A fault that shows in no cell fails the last cell, and a sound notebook passes."""
-    sound = stored(notebook_of(START, "1 + 1", END), tmp_path / "sound.ipynb")
-    paths = [tmp_path / "sound.ipynb"]
-    for number, trap in enumerate(TRAPS.values()):
-        broken = copy(sound)
-        broken.cells[1].source, broken.cells[1].outputs = trap, []
-        paths.append(tmp_path / f"trap{number}.ipynb")
-        write(broken, paths[-1])
-    status, failed = nbval(*paths)
-    assert status == 1
-    assert failed >= {f"trap{number}.ipynb::Cell 2" for number in range(len(TRAPS))}
+    """Faults that show in no cell fail the last one, and a sound notebook passes."""
+    sound = stored(notebook_of(START, *["x = 1"] * len(TRAPS), END), tmp_path / "sound.ipynb")
+    broken = copy(sound)
+    for cell, trap in zip(broken.cells[1:-1], TRAPS.values(), strict=True):
+        cell.source, cell.outputs = trap, []
+    write(broken, tmp_path / "broken.ipynb")
+    status, failed = nbval(tmp_path / "sound.ipynb", tmp_path / "broken.ipynb")
+    assert status == 1 and f"broken.ipynb::Cell {len(TRAPS) + 1}" in failed
     assert not any(name.startswith("sound") for name in failed)
 
 
@@ -221,7 +359,6 @@ def test_a_cell_stored_without_its_output_is_noticed(tmp_path: Path) -> None:
     notebook = stored(notebook_of(START, "1 + 1", END), path)
     notebook.cells[1].outputs, notebook.cells[1].execution_count = [], None
     write(notebook, path)
-    assert nbval(path) == (0, set())
     assert [line.split(":")[0] for line in differences(notebook, execute(path))] == ["Cell 1"]
     assert "not stored as executed once, from the first cell to the last" in faults(notebook)
 
@@ -256,43 +393,3 @@ def test_executing_again_changes_nothing(tmp_path: Path) -> None:
     assert path.read_bytes() == before
     write(execute(path, refresh=True), path)
     assert path.read_bytes() != before, "asked to, it stores what is not compared"
-
-
-def form_of(*cells: Any) -> list[str]:
-    notebook = new_notebook(cells=list(cells))
-    normalise(notebook)
-    return faults(notebook)
-
-
-def with_tag(cell: NotebookNode, tag: str) -> NotebookNode:
-    cell.metadata.tags = [tag]
-    return cell
-
-
-@pytest.mark.parametrize(
-    ("cell", "fault"),
-    [
-        (new_code_cell("x = 1\n" * 29), "longest code cell 29 lines (28)"),
-        (new_code_cell("x = 1\n" * 5), "median code cell 5 lines (4)"),
-        (new_code_cell("x" * 101), "101 columns (100)"),
-        (new_code_cell("interact(draw)"), "interact()"),
-        (new_code_cell("plt.plot([1]);"), "a trailing ';'"),
-        (new_code_cell("out = widgets.Output()"), "an Output widget"),
-        (new_code_cell("asyncio.run(main())"), "asyncio.run()"),
-        (new_code_cell("open('/home/me/notes')"), "path of a machine: /home/me/notes"),
-        (new_markdown_cell("![a cat](https://example.org/cat.png)"), "a picture from elsewhere"),
-        (new_markdown_cell("[next](09-nowhere.ipynb)"), "link to nothing, 09-nowhere.ipynb"),
-        (new_markdown_cell("## Part two"), "no speaker note in section 'Part two'"),
-        (new_markdown_cell("<details>"), "<details> not closed"),
-        (new_markdown_cell("text"), "no slide type"),
-        (
-            with_tag(new_code_cell("x"), "exercise-1"),
-            "exercise 1 has exercise, not exercise, check",
-        ),
-        (with_tag(new_code_cell("x = 1"), "check-1"), "a check that is not one expression"),
-        (with_tag(new_markdown_cell("x = 1"), "solution-1"), "a solution that is not folded"),
-    ],
-)
-def test_form_is_noticed(cell: NotebookNode, fault: str) -> None:
-    """Each rule of form says what it found, and where."""
-    assert any(line.startswith(fault) for line in form_of(cell)), form_of(cell)

@@ -12,7 +12,8 @@ import time
 import tomllib
 import urllib.error
 import urllib.request
-from base64 import b64decode
+from base64 import b64decode, b64encode
+from functools import partial
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from cachepool_lib.lab import course
+from tests.tools.ci import in_ci
+from tests.tools.notebook_tools import NOTEBOOKS
+from tests.tools.notebook_tools.tables import told
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -38,7 +42,7 @@ WANTED = [
     for group in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
     for requirement in group
 ]
-OWN = {"cachepool_lib", "tests"}
+OWN = {"cachepool_lib", "tests", "shop_service", "watched_service"}
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 
@@ -113,7 +117,8 @@ assert heavy & set(sys.modules) == {"redis", "msgpack", "asyncpg"}
 
 
 @pytest.mark.parametrize(
-    ("folder", "extras"), [("cachepool_lib", ["lab"]), ("tests", ["lab", "dev"])]
+    ("folder", "extras"),
+    [("cachepool_lib", ["lab"]), ("tests", ["lab", "dev"]), ("examples", ["lab", "dev"])],
 )
 def test_what_is_imported_is_asked_for(folder: str, extras: list[str]) -> None:
     """Each package that the code names is in pyproject.toml, not only brought by another one."""
@@ -151,6 +156,7 @@ def test_conda_names_nothing_that_pyproject_does_not_bring() -> None:
     assert lines == ["-c constraints.txt", "-e .[lab]"]
 
 
+@in_ci
 def test_the_pip_part_of_environment_yml_installs(tmp_path: Path) -> None:
     """As conda does it: the lines in a file in the project's folder, in a new environment.
 
@@ -178,17 +184,12 @@ def test_the_pip_part_of_environment_yml_installs(tmp_path: Path) -> None:
 
 def test_the_map_names_the_notebooks_that_are_there() -> None:
     """README's table has a line for each notebook, with the title and minutes it gives itself."""
-    rows = re.findall(r"^\| \[(.+)\]\(notebooks/(.+)\) \| (\d+) \| (\d+|–) \|$", README, re.M)
-    told = {path: (title, minutes, exercises) for title, path, minutes, exercises in rows}
-    there = {}
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        header = nbformat.read(path, as_version=4).cells[0].source
-        title = re.search(r"^# (.+)", header, re.M)
-        minutes = re.search(r"(\d+) min(?: · exercises (\d+))?", header)
-        assert title and minutes, f"{path.name}: the first cell gives no title or no minutes"
-        name = f"{path.name[:2]} {re.sub(r'^[0-9 ·]+', '', title[1])}"
-        there[path.name] = (name, minutes[1], minutes[2] or "–")
-    assert told == there
+    rows = re.findall(r"^\| \[(.+)\]\(notebooks/(.+)\) \| (\d+) \| (\d+) \|$", README, re.M)
+    there = []
+    for path in NOTEBOOKS:
+        title, minutes, exercises = told(path)
+        there.append((f"{path.name[:2]} {title}", path.name, minutes, exercises))
+    assert rows == there
 
 
 def test_the_picture_is_one_that_a_notebook_draws() -> None:
@@ -216,6 +217,11 @@ def test_the_table_of_variables_is_complete() -> None:
     code = code.replace("CACHEPOOL_{name}_URL", "CACHEPOOL_REDIS_URL CACHEPOOL_DATABASE_URL")
     names = r"CACHEPOOL_[A-Z_]+[A-Z]"
     assert set(re.findall(names, README)) == set(re.findall(names, code))
+
+
+def test_ci_runs_what_make_test_leaves_out() -> None:
+    """Nothing is skipped everywhere: .ci/run asks for all of it, in every step."""
+    assert re.search("^export CACHEPOOL_CI_ALL=1$", (ROOT / ".ci/run").read_text(), re.M)
 
 
 # -- make --------------------------------------------------------------------------------------
@@ -262,10 +268,14 @@ def test_setting_up_is_done_once(tiny_project: Path) -> None:
     assert "Setting up" in first.stdout
     assert make("setup", cwd=tiny_project).stdout == ""
     assert make("setup", cwd=tiny_project, PYTHON=sys.executable).stdout == ""
+    # It has installed for real; the rest is whether it would again.
+    again = partial(make, "setup", "PIP=true", cwd=tiny_project)
     os.utime(tiny_project / "constraints.txt")
-    assert "Setting up" in make("setup", cwd=tiny_project).stdout
+    assert "Setting up" in again().stdout
     (tiny_project / ".venv/.interpreter").write_text("another")
-    assert "Making .venv" in make("setup", cwd=tiny_project, PYTHON=sys.executable).stdout
+    body = f'case "$2" in venv) ;; *) exec {sys.executable} "$@";; esac'  # makes none
+    python = fake_python(tiny_project.parent / "python", body)
+    assert "Making .venv" in again(PYTHON=python).stdout
 
 
 @needs_make
@@ -302,14 +312,15 @@ def read_once_it_listens(url: str) -> str:
 
 
 @needs_make
-def test_lab_prints_its_address_where_there_is_no_browser() -> None:
-    """It leads to the first notebook, listens on loopback alone, and asks about no news."""
+def test_lab_prints_its_address_where_there_is_no_browser(tmp_path: Path) -> None:
+    """It leads to a copy of the first notebook, listens on loopback alone, asks about no news."""
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
     display = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     environment = {k: v for k, v in os.environ.items() if k not in display}
     lab = subprocess.Popen(
-        ["make", "-o", ".venv/.lab", "lab", f"PY={sys.executable}"],
-        cwd=ROOT,
-        env=environment,
+        ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/.lab", "lab", f"PY={sys.executable}"],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -318,7 +329,7 @@ def test_lab_prints_its_address_where_there_is_no_browser() -> None:
     assert lab.stdout
     try:
         url = next(line.strip() for line in lab.stdout if line.strip().startswith("http"))
-        assert "/lab/tree/notebooks/00-start-here.ipynb?token=" in url
+        assert "/lab/tree/work/00-start-here.ipynb?token=" in url
         page = read_once_it_listens(url)
         config = json.loads(page.split('type="application/json">')[1].split("</script>")[0])
         assert "@jupyterlab/apputils-extension:announcements" in config["disabledExtensions"]
@@ -335,6 +346,8 @@ def test_lab_prints_its_address_where_there_is_no_browser() -> None:
 
 TEXT = """# Title
 
+![a dot](../dot.png)
+
 Next: [two](02-two.ipynb)
 
 <details><summary>Hint</summary>
@@ -346,9 +359,12 @@ Next: [two](02-two.ipynb)
 
 
 def write_notebook(path: Path, *cells: str) -> None:
+    """A notebook of these code cells under a text; one that begins with a comment is folded."""
     v4 = nbformat.v4
     notebook = v4.new_notebook(cells=[v4.new_markdown_cell(TEXT)])
-    notebook.cells += [v4.new_code_cell(cell) for cell in cells]
+    for cell in cells:
+        folded = {"jupyter": {"source_hidden": True}} if cell.startswith("#") else {}
+        notebook.cells.append(v4.new_code_cell(cell, metadata=folded))
     notebook.metadata["kernelspec"] = {"name": "no-such-kernel", "display_name": "x"}
     nbformat.write(notebook, path)
 
@@ -370,16 +386,18 @@ def test_the_course_runs_and_says_how_it_went(
     """Each notebook is executed in this Python and published; a failing cell is named."""
     notebooks, site = tmp_path / "notebooks", tmp_path / "site"
     notebooks.mkdir()
-    write_notebook(notebooks / "01-one.ipynb", "import sys; print(sys.executable)", CHART)
+    program = "import sys; print(sys.executable)"
+    write_notebook(notebooks / "01-one.ipynb", program, CHART, "# Ours\n5 * 5")
     write_notebook(notebooks / "02-two.ipynb", "1 + 1", "assert False, 'oh'", "2 + 2")
     before = {p: p.read_bytes() for p in notebooks.iterdir()}
+    (tmp_path / "dot.png").write_bytes(b"a dot")
 
-    assert course.main(notebooks, site) == 1
+    assert course.run_all(notebooks, site) == 1
 
     out = capsys.readouterr().out
     assert "\r" not in out, "what is not a terminal gets no redrawn line"
     lines = out.split("\n\n")[1].splitlines()
-    assert re.fullmatch(r"01-one: \d+\.\d s, 2 cells, no servers", lines[0])
+    assert re.fullmatch(r"01-one: \d+\.\d s, 3 cells, no servers", lines[0])
     assert re.fullmatch(r"02-two: \d+\.\d s, 2 cells, no servers", lines[1])
     assert lines[2].strip() == "FAILED in cell 2: AssertionError: oh"
     assert {p: p.read_bytes() for p in notebooks.iterdir()} == before
@@ -387,10 +405,13 @@ def test_the_course_runs_and_says_how_it_went(
     page = (site / "01-one.html").read_text(encoding="utf-8")
     assert sys.executable in page
     assert 'alt="hits &lt; misses"' in page
+    assert f'src="data:image/png;base64,{b64encode(b"a dot").decode()}"' in page
     assert 'href="02-two.html"' in page
     assert re.search(
         r"<details>[^/]*</summary>\s*<ul>\s*<li>folded</li>\s*</ul>\s*</details>", page
     )
+    assert re.search(r"<details><summary># Ours</summary>.*?5.*?</details>", page, re.S)
+    assert page.count("<details>") == 2, "what is folded in the notebook, and no more"
     assert "AssertionError" in (site / "02-two.html").read_text(encoding="utf-8")
     assert "default-src 'none'" in page, "a browser refuses what would come from elsewhere"
     assert "<script" not in page
@@ -422,5 +443,5 @@ def test_without_notebooks_the_course_says_where_it_looked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Started in another folder, it names that folder and fails."""
-    assert course.main(tmp_path, tmp_path / "site") == 2
+    assert course.run_all(tmp_path, tmp_path / "site") == 2
     assert str(tmp_path) in capsys.readouterr().out

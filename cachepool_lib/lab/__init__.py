@@ -7,136 +7,183 @@ This is the table of contents. Importing it is quick and installs the recorder; 
 from importlib import import_module
 from typing import Any
 
-from . import recorder
-from .contract import also_broken, check, exam
-from .exercises import exercise
-from .experiments import (
+from cachepool_lib.lab.contracts.exam import also_broken, check, exam
+from cachepool_lib.lab.exercises.exercise import exercise
+from cachepool_lib.lab.experiments.alarms import alarms
+from cachepool_lib.lab.experiments.crowded_outage import crowded_outage
+from cachepool_lib.lab.experiments.deploys import generations, leave
+from cachepool_lib.lab.experiments.freshness import stale_after, write_during_load
+from cachepool_lib.lab.experiments.leaving import last_one_out
+from cachepool_lib.lab.experiments.loop_turns import turns
+from cachepool_lib.lab.experiments.lost_delete import lost_delete
+from cachepool_lib.lab.experiments.memory import (
     after_a_write,
-    entries_over_time,
     hit_rates_by_ttl,
     hit_rates_by_workers,
     lanes,
-    last_one_out,
     one_by_one,
     timed,
     update_during_load,
 )
-from .faults import Proxy
-from .policies import POLICIES, hit_rates
-from .pool_experiments import (
-    COMPUTE,
-    SLEEP,
-    arrivals,
+from cachepool_lib.lab.experiments.one_address import one_address
+from cachepool_lib.lab.experiments.pool_borrowing import (
     first_callers,
-    hot_row,
-    idle_cut,
-    mean_wait,
     pages_that_borrow_twice,
+    price_of_order,
     queue_with_newcomers,
-    silence,
-    throughput,
 )
-from .predictions import Prediction, guesses, predict, result
-from .recorder import nothing_left
-from .servers import Server, cluster, server
-from .services import services
-from .shop import shop
-from .simulation import (
-    Database,
-    Page,
-    Query,
-    Replay,
-    Watch,
-    clock,
-    record,
-    replay,
-    simulate,
-    theory_hit_rate,
-    twin,
-    wall,
-)
-from .traffic import TRACES, Traffic, crowd, trace, traffic, warmed
+from cachepool_lib.lab.experiments.pool_faults import idle_cut, silence
+from cachepool_lib.lab.experiments.pool_size import COMPUTE, SLEEP, hot_row, throughput
+from cachepool_lib.lab.experiments.queueing import arrivals, mean_wait
+from cachepool_lib.lab.experiments.staleness import staleness
+from cachepool_lib.lab.experiments.uneven_workers import bucket_percentile, uneven_workers
+from cachepool_lib.lab.experiments.visits import full_load, visit
+from cachepool_lib.lab.experiments.worth import Calls, worth
+from cachepool_lib.lab.notebook import recorder
+from cachepool_lib.lab.notebook.logged import logged
+from cachepool_lib.lab.notebook.predictions import Prediction, guesses, predict, result
+from cachepool_lib.lab.notebook.recorder import nothing_left
+from cachepool_lib.lab.servers.pooler import Pooler
+from cachepool_lib.lab.servers.private import Postgres, Server, cluster, postgres, server
+from cachepool_lib.lab.servers.proxy import Proxy
+from cachepool_lib.lab.servers.serve import SHOP_SERVICE, ServiceFailed, serve
+from cachepool_lib.lab.servers.services import services
+from cachepool_lib.lab.servers.shop import Order, User, shop
+from cachepool_lib.lab.servers.shop import Page as ShopPage
+from cachepool_lib.lab.simulation.database import Database, Page, Query
+from cachepool_lib.lab.simulation.loop import clock, simulate, wall
+from cachepool_lib.lab.simulation.policies import POLICIES, hit_rates
+from cachepool_lib.lab.simulation.replay import Replay, Watch, record, replay
+from cachepool_lib.lab.simulation.traffic import TRACES, Traffic, crowd, trace, traffic, warmed
+from cachepool_lib.lab.simulation.twin import theory_hit_rate, twin
 
 __all__ = [
     "COMPUTE",
     "POLICIES",
+    "SHOP_SERVICE",
     "SLEEP",
     "TRACES",
+    "Calls",
     "Database",
+    "Order",
     "Page",
+    "Pooler",
+    "Postgres",
     "Prediction",
     "Proxy",
     "Query",
     "Replay",
     "Server",
+    "ServiceFailed",
+    "ShopPage",
     "Traffic",
+    "User",
     "Watch",
     "after_a_write",
+    "alarms",
     "also_broken",
+    "around_commit",
     "arrivals",
+    "bad_day",
+    "bucket_percentile",
     "charts",
     "check",
     "clock",
     "cluster",
     "crowd",
+    "crowded",
+    "crowded_outage",
     "crowds",
-    "entries_over_time",
     "exam",
     "exercise",
     "first_callers",
+    "full_load",
+    "full_redis",
+    "generations",
     "guesses",
     "hit_rates",
     "hit_rates_by_ttl",
     "hit_rates_by_workers",
+    "holding",
     "hot_row",
     "idle_cut",
     "keys_in_redis",
     "lanes",
     "last_one_out",
+    "leave",
+    "locked_loads",
+    "logged",
+    "lost_delete",
     "mean_wait",
     "nothing_left",
+    "one_address",
     "one_by_one",
     "outage",
     "pages_that_borrow_twice",
+    "postgres",
     "predict",
+    "price_of_order",
     "queue_with_newcomers",
     "record",
     "replay",
     "result",
     "round_trips",
+    "scrape_each",
+    "serve",
     "server",
     "services",
     "shop",
     "silence",
     "simulate",
+    "simulated_pool",
     "slider",
+    "stale_after",
+    "staleness",
+    "ten_visits",
     "theory_hit_rate",
     "throughput",
     "timed",
     "trace",
     "traffic",
+    "turns",
     "twin",
+    "uneven_workers",
     "update_during_load",
+    "visit",
     "wall",
     "warmed",
+    "watched",
+    "watched_days",
+    "worth",
+    "write_during_load",
 ]
 
-
-# They bring matplotlib, ipywidgets or redis: imported when first asked for.
+# They bring matplotlib, ipywidgets, redis or aiohttp: imported when first asked for.
 _LATER = {
-    "crowds": "processes",
-    "keys_in_redis": "decorator_contract",
-    "outage": "outages",
-    "round_trips": "redis_contract",
-    "slider": "widgets",
+    "around_commit": "cachepool_lib.lab.experiments.around_commit",
+    "bad_day": "cachepool_lib.lab.experiments.bad_days",
+    "crowded": "cachepool_lib.lab.experiments.bad_days",
+    "crowds": "cachepool_lib.lab.contracts.crowds",
+    "full_redis": "cachepool_lib.lab.experiments.full_redis",
+    "holding": "cachepool_lib.lab.experiments.holding",
+    "keys_in_redis": "cachepool_lib.lab.contracts.decorator.store",
+    "locked_loads": "cachepool_lib.lab.experiments.full_redis",
+    "outage": "cachepool_lib.lab.experiments.outages",
+    "round_trips": "cachepool_lib.lab.contracts.redis_cache.contract",
+    "scrape_each": "cachepool_lib.lab.experiments.scraping",
+    "slider": "cachepool_lib.lab.notebook.widgets",
+    "ten_visits": "cachepool_lib.lab.experiments.holding",
+    "simulated_pool": "cachepool_lib.lab.simulation.postgres",
+    "watched_days": "cachepool_lib.lab.experiments.signals",
+    "watched": "cachepool_lib.lab.experiments.pool_watched",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name == "charts":
-        return import_module(f"{__name__}.charts")
+        return import_module("cachepool_lib.lab.charts")
     if name in _LATER:
-        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,14 +1,18 @@
-"""Run the whole course without a browser: `python -m cachepool_lib.lab.course`.
+"""The course from the command line, in the project's folder: `python -m cachepool_lib.lab.course`.
 
-Executes every notebook in notebooks/ from its first cell to its last, each in a fresh kernel of
-the Python that runs this, and writes what a reader would see to site/ as pages that open offline.
-The notebooks themselves stay as they are.
+Alone it executes every notebook in notebooks/ from its first cell to its last, each in a fresh
+kernel of the Python that runs this, and writes what a reader would see to site/ as pages that open
+offline; the notebooks stay as they are. `… open` opens the learner's copies in JupyterLab, `… reset
+01` makes the copy of one notebook anew, `… copies` only makes those that are missing.
 """
 
+import argparse
+import json
 import os
 import re
 import sys
 import time
+from base64 import b64encode
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -21,6 +25,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbconvert import HTMLExporter
 from traitlets.config import Config
+
+from cachepool_lib.lab.copies import NOTEBOOKS, WORK, make_copies, reset
 
 CELL_TIMEOUT = 120  # seconds; the slowest cell takes a few
 BAR = 30  # characters
@@ -61,7 +67,64 @@ class Outcome(NamedTuple):
         return f"{line}\n  FAILED in {self.failure}" if self.failure else line
 
 
-def main(notebooks: Path = Path("notebooks"), site: Path = Path("site")) -> int:
+def main(arguments: list[str] | None = None) -> int:
+    """Do what the command line says. Returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cachepool_lib.lab.course", description="Without a command: run the course."
+    )
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("open", help="open your copies of the notebooks, in work/")
+    commands.add_parser("copies", help="only make the copies that are missing")
+    commands.add_parser("reset", help="make the copy of one notebook anew").add_argument(
+        "number", help="of the notebook, such as 01"
+    )
+    given = parser.parse_args(arguments)
+    try:
+        match given.command:
+            case "reset":
+                print(reset(given.number))
+            case "copies" | "open":
+                for line in make_copies():
+                    print(line)
+            case _:
+                return run_all()
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    if given.command == "open":
+        open_lab()
+    return 0
+
+
+def open_lab() -> None:
+    """Open the first notebook of work/ in JupyterLab, and stay until that ends."""
+    from jupyterlab.labapp import LabApp  # takes a second
+
+    # A kernel of this environment wins over one of the same name in the home folder.
+    os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")
+    options = [
+        "--ip=127.0.0.1",
+        "--allow-root",
+        "--log-level=WARN",
+        "--ServerApp.root_dir=.",
+        "--AsyncMappingKernelManager.transport_encryption=auto",
+        f"--LabApp.default_url=/lab/tree/{WORK}/{min(WORK.glob('00-*.ipynb')).name}",
+        "--LabApp.extension_manager=readonly",
+    ]
+    settings = Path(sys.prefix, "etc/jupyter/labconfig/page_config.json")
+    if sys.prefix != sys.base_prefix and not settings.exists():
+        # Without the announcements it neither asks about news nor looks for a newer version.
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        disabled = {"@jupyterlab/apputils-extension:announcements": True}
+        settings.write_text(json.dumps({"disabledExtensions": disabled}))
+    display = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    if sys.platform == "linux" and not any(map(os.environ.get, display)):
+        print("No browser at hand: open the address below that begins with http.", flush=True)
+        options.append("--no-browser")
+    LabApp.launch_instance(options)
+
+
+def run_all(notebooks: Path = NOTEBOOKS, site: Path = Path("site")) -> int:
     """Run and publish the course; print a line a notebook. Returns the exit status."""
     paths = sorted(notebooks.glob("*.ipynb"))
     if not paths:
@@ -105,7 +168,7 @@ def run(path: Path, site: Path) -> Outcome:
         failure = f"cell {at}: the kernel died"
     seconds = time.perf_counter() - started
     progress(path.stem, at, len(code), end="\n")
-    (site / f"{path.stem}.html").write_text(page(notebook, path.stem), encoding="utf-8")
+    (site / f"{path.stem}.html").write_text(page(notebook, path), encoding="utf-8")
     return Outcome(path.stem, seconds, at, servers(code), failure)
 
 
@@ -129,7 +192,7 @@ def servers(code: list[Any]) -> str:
     return "no servers"
 
 
-def page(notebook: Any, title: str) -> str:
+def page(notebook: Any, path: Path) -> str:
     """The notebook as one HTML file that needs no other file and no network."""
     exporter = HTMLExporter(
         template_name="pages",
@@ -149,7 +212,13 @@ def page(notebook: Any, title: str) -> str:
             }
         ),
     )
-    html, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
+    html, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem}})
+
+    def inlined(source: re.Match[str]) -> str:
+        picture = b64encode((path.parent / source[1]).read_bytes()).decode()
+        return f'src="data:image/png;base64,{picture}"'
+
+    html = re.sub(r'src="(?!data:)([^":]+\.png)"', inlined, html)
     return re.sub(r'(href="[\w.-]+)\.ipynb\b', r"\1.html", html)
 
 

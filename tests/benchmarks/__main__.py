@@ -6,16 +6,24 @@ import platform
 from importlib.metadata import version
 
 from cachepool_lib import AsyncCache
-from cachepool_lib.lab.policies import lru
-from cachepool_lib.lab.traffic import TRACES, trace
+from cachepool_lib.lab.simulation.policies import lru
+from cachepool_lib.lab.simulation.traffic import TRACES, trace
 
-from . import decorator_speed, pool_speed, redis_speed, speed
+from . import (
+    decorator_speed,
+    loop_speed,
+    metrics_speed,
+    pool_speed,
+    redis_speed,
+    speed,
+    tiered_speed,
+)
 from .reference import s3fifo
 from .simulation_speed import requests_per_second
 
 PEERS = (
     *("aiocache", "async-lru", "asyncpg", "cachebox", "cachetools", "cachetools-async", "cashews"),
-    *("psycopg-pool", "redis", "sqlalchemy", "theine"),
+    *("prometheus-client", "psycopg-pool", "redis", "sqlalchemy", "theine"),
 )
 ROOM = 1_000
 SIMULATED = {"replay": 10_000, "twin": 300_000}  # requests a second, at least
@@ -29,7 +37,7 @@ async def hit_ratio(keys: list[int]) -> float:
 
 
 def hit_ratios(length: int) -> bool:
-    """Print the hit ratios on four kinds of trace. True if ours is S3-FIFO's, and above LRU's."""
+    """Print the hit ratios on four kinds of trace. True if ours is that of the better one."""
     print(f"\nHit ratio: room for {ROOM:,}, {length:,} requests, seed 1")
     print(f"  {'trace':12} {'universe':>9} {'LRU':>8} {'published S3-FIFO':>20} {'AsyncCache':>12}")
     met = True
@@ -37,8 +45,8 @@ def hit_ratios(length: int) -> bool:
         keys = trace(kind, length)
         least, published, ours = lru(keys, ROOM), s3fifo(keys, ROOM), asyncio.run(hit_ratio(keys))
         print(f"  {kind:12} {universe:9,} {least:8.3f} {published:20.3f} {ours:12.3f}")
-        met = met and abs(ours - published) <= 0.01 and ours > least
-    print("Within 0.01 of the published algorithm and above LRU on all four." if met else "MISSED")
+        met = met and ours >= max(published, least) - 0.005
+    print("At least the better of both, less 0.005, on all four." if met else "MISSED")
     return met
 
 
@@ -64,15 +72,21 @@ def main() -> None:
     asyncio.run(speed.measure(rounds, share=0.01 if quick else 1))
     asyncio.run(decorator_speed.measure(rounds, share=0.01 if quick else 1))
     asyncio.run(redis_speed.measure(rounds))
+    loop_speed.measure(rounds, share=0.01 if quick else 1)
+    asyncio.run(tiered_speed.measure(rounds, share=0.01 if quick else 1))
     asyncio.run(pool_speed.measure(rounds, share=0.05 if quick else 1))
+    asyncio.run(metrics_speed.measure(rounds, share=0.05 if quick else 1))
     met = [
         speed.report(),
         decorator_speed.report(),
         redis_speed.report(),
+        tiered_speed.report(),
         pool_speed.report(),
+        metrics_speed.report(),
         hit_ratios(5_000 if quick else 200_000),
         simulation(10 if quick else 600),
     ]
+    loop_speed.report()
     if quick:
         print("\nIt runs. Figures of so few calls mean nothing.")
     else:

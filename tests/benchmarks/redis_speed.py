@@ -9,6 +9,7 @@ clock is a draw, by the clock as well.
 """
 
 import asyncio
+import itertools
 import json
 import statistics
 import time
@@ -24,7 +25,7 @@ import cashews
 import redis.asyncio
 
 from cachepool_lib import RedisCache
-from cachepool_lib.lab.services import services
+from cachepool_lib.lab.servers.services import services
 
 from .speed import compiled
 
@@ -44,14 +45,16 @@ class Subject:
     calls: int = 200
     target: float | None = None  # at most so many times the floor
     behind: "Subject | None" = None  # what does the same here, and should take less
+    hand: "Subject | None" = None  # the same by hand: at most *share* times that
+    share: float = 1.0
     us: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
 
 
 FLOOR = Subject("by hand: json.loads(await redis.get(name))", "json.loads(await client.get(name))")
-GET = Subject("RedisCache.get", "await ours.get(key)", target=1.25)
-LOAD = Subject("RedisCache.get_or_load", "await ours.get_or_load(key, load)", target=1.25)
+GET = Subject("RedisCache.get", "await ours.get(key)", target=1.15)
+LOAD = Subject("RedisCache.get_or_load", "await ours.get_or_load(key, load)", target=1.15)
 HITS = [
     GET,
     LOAD,
@@ -59,13 +62,33 @@ HITS = [
     Subject("cashews, get", "await cashews.get(key)", behind=GET),
     Subject("cashews, get_or_set", "await cashews.get_or_set(key, load, expire=300)", behind=LOAD),
 ]
-CROWD_GET = Subject("RedisCache.get", "await at_once(ours.get, key)", calls=20)
-CROWD = [
-    CROWD_GET,
+
+
+def crowd(number: int, share: float) -> list[Subject]:
+    """A hit for each of so many callers at once: at most *share* of what it takes by hand."""
+    hand = Subject(FLOOR.title, f"await at_once({number}, by_hand)", 400 // number)
+    get = f"await at_once({number}, ours.get, key)"
+    ours = Subject("RedisCache.get", get, 400 // number, hand=hand, share=share)
+    load = f"await at_once({number}, ours.get_or_load, key, load)"
+    loads = Subject("RedisCache.get_or_load", load, 400 // number, hand=hand, share=share)
+    theirs = [
+        Subject(title, f"await at_once({number}, {name}, key)", 400 // number, behind=ours)
+        for title, name in {
+            "aiocache, Redis and JSON, get": "aiocache.get",
+            "cashews, get": "cashews.get",
+        }.items()
+    ]
+    return [hand, ours, loads, *theirs]
+
+
+CROWD = crowd(20, 0.5)
+HUNDRED_CALLERS = crowd(100, 0.4)
+SET_BY_HAND = Subject("by hand: redis.set(name, data, px=…)", "await at_once(20, set_by_hand)", 20)
+WRITES_AT_ONCE = [
+    SET_BY_HAND,
     Subject(
-        "aiocache, Redis and JSON, get", "await at_once(aiocache.get, key)", 20, behind=CROWD_GET
+        "RedisCache.set", "await at_once(20, ours.set, key, page)", 20, hand=SET_BY_HAND, share=0.6
     ),
-    Subject("cashews, get", "await at_once(cashews.get, key)", 20, behind=CROWD_GET),
 ]
 WRITES = [
     Subject("RedisCache.set", "await ours.set(key, page, 300)"),
@@ -85,7 +108,34 @@ HUNDRED = [
     Subject(
         "cashews.get_many of 100", "await cashews.get_many(*many)", calls=20, behind=MANY_AT_ONCE
     ),
+    Subject(
+        "RedisCache: 100 × get_or_load", "for one in many: await ours.get_or_load(one, load)", 3
+    ),
+    Subject(
+        "RedisCache.get_or_load_many of 100", "await ours.get_or_load_many(many, load_many)", 20
+    ),
 ]
+NEW = [
+    Subject(
+        "RedisCache: 100 × get_or_load, 100 loads",
+        "for one in new_keys(): await ours.get_or_load(one, load)",
+        3,
+    ),
+    Subject(
+        "RedisCache.get_or_load_many of 100, 1 load",
+        "await ours.get_or_load_many(new_keys(), load_many)",
+        3,
+    ),
+]
+GROUPS = {
+    "a hit": HITS,
+    "a hit for each of 20 callers at once": CROWD,
+    "a hit for each of 100 callers at once": HUNDRED_CALLERS,
+    "a write": WRITES,
+    "a write of each of 20 callers at once": WRITES_AT_ONCE,
+    "a hundred keys": HUNDRED,
+    "a hundred new keys, and a load that takes no time": NEW,
+}
 FASTER = 8  # get_many of 100 keys than 100 gets
 
 
@@ -93,8 +143,19 @@ async def load() -> Any:
     return PAGE
 
 
-async def at_once(call: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
-    await asyncio.gather(*(call(*arguments) for _ in range(20)))
+async def load_many(keys: list[str]) -> dict[str, Any]:
+    return dict.fromkeys(keys, PAGE)
+
+
+numbers = itertools.count()
+
+
+def new_keys() -> list[str]:
+    return [f"new:{next(numbers)}" for _ in range(100)]
+
+
+async def at_once(number: int, call: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
+    await asyncio.gather(*(call(*arguments) for _ in range(number)))
 
 
 @asynccontextmanager
@@ -117,13 +178,25 @@ async def contenders() -> AsyncIterator[dict[str, Any]]:
     )
     others = cashews.Cache()
     backend: Any = others.setup(url, client_side=False)
+    name = f"benchmark:{{{KEY}}}"
+
+    async def by_hand() -> Any:
+        return json.loads(await client.get(name))
+
+    async def set_by_hand() -> None:
+        await client.set("benchmark-by-hand", json.dumps(PAGE), px=300_000)
+
     names = {
+        "by_hand": by_hand,
+        "set_by_hand": set_by_hand,
         "json": json,
         "page": PAGE,
         "load": load,
+        "load_many": load_many,
+        "new_keys": new_keys,
         "at_once": at_once,
         "many": MANY,
-        "name": f"benchmark:{{{KEY}}}",
+        "name": name,
         "client": client,
         "ours": ours,
         "aiocache": theirs,
@@ -138,6 +211,7 @@ async def contenders() -> AsyncIterator[dict[str, Any]]:
             yield names
         finally:
             await ours.clear()
+            await client.delete("benchmark-by-hand")
             for key in MANY:
                 await theirs.delete(key)
                 await others.delete(key)
@@ -156,7 +230,7 @@ async def took(run: Callable[[Any], Awaitable[None]], calls: int) -> tuple[float
 
 async def measure(rounds: int = 15) -> None:
     """Fill in the figures of all subjects."""
-    subjects = [*HITS, *CROWD, *WRITES, *HUNDRED]
+    subjects = [subject for group in GROUPS.values() for subject in group]
     async with contenders() as names:
         floor = compiled(FLOOR.statement, names)
         runs = [compiled(subject.statement, names) for subject in subjects]
@@ -178,9 +252,7 @@ def report() -> bool:
     print(f"\n{'On Redis':46} processor {'µs':>7}  x floor  target")
     print(f"{FLOOR.title:46} {median(FLOOR.processor):9,.0f} {median(FLOOR.us):7,.0f} {1:8.2f}")
     missed = []
-    groups = {"a hit": HITS, "a hit for each of 20 callers at once": CROWD}
-    groups |= {"a write": WRITES, "a hundred keys": HUNDRED}
-    for title, subjects in groups.items():
+    for title, subjects in GROUPS.items():
         print(f"\n{title}")
         for one in subjects:
             target = "" if one.target is None else f"  <= {one.target:g}"
@@ -189,6 +261,11 @@ def report() -> bool:
             print(f"  {one.title:44} {spent} {ratio:8.2f}{target}")
             if one.target is not None and ratio > one.target:
                 missed.append(f"{one.title} is above {one.target:g} x floor")
+            if one.hand is not None:
+                share = median(a / b for a, b in zip(one.us, one.hand.us, strict=True))
+                print(f"    {share:.2f} x by hand, target <= {one.share:g}")
+                if share > one.share:
+                    missed.append(f"{one.title} is above {one.share:g} x by hand, {title}")
         # Like is compared with like: the rounds are interleaved. A write does more here: it voids
         # loads under way, in one step with the rest.
         for one in subjects:

@@ -1,4 +1,6 @@
-"""S3-FIFO as the paper writes it down, to compare ours with. Nothing is shared with the library.
+"""What to compare our eviction with: S3-FIFO as the paper writes it down, and our rule in lists.
+
+Nothing is shared with the library.
 
 Juncheng Yang and others, "FIFO queues are all you need for cache eviction", SOSP 2023, algorithm 1.
 The text says what the algorithm leaves open: the ghost queue holds as many keys as the main queue,
@@ -70,3 +72,76 @@ def s3fifo(keys: Sequence[Hashable], size: int) -> float:
     """The share of *keys* that are hits."""
     cache = S3FIFO(size)
     return sum(cache.read(key) for key in keys) / len(keys)
+
+
+class MovingBorder:
+    """The rule of AsyncCache in plain lists, the oldest first: slow, and short enough to see."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.border = max(1.0, size / 10)
+        self.small: list[Hashable] = []
+        self.main: list[Hashable] = []
+        self.uses: dict[Hashable, int] = {}
+        self.second_round: set[Hashable] = set()
+        self.left_small = Left(size)
+        self.left_main = Left(size // 4)
+
+    def read(self, key: Hashable) -> bool:
+        """True if *key* is in the cache; else it is inserted."""
+        if key in self.uses:
+            self.uses[key] = min(self.uses[key] + 1, 3)
+            return True
+        if len(self.uses) == self.size:
+            self.evict()
+        self.insert(key)
+        return False
+
+    def insert(self, key: Hashable) -> None:
+        self.uses[key] = 0
+        age = self.left_small.age(key)
+        if age is not None:
+            if age <= self.size - len(self.small):
+                self.border = min(
+                    max(1, 0.9 * self.size), self.border + self.left_small.width / 2 / age
+                )
+            self.main.append(key)
+            return
+        if self.left_main.age(key) is not None:
+            self.border = max(1, 0.01 * self.size, self.border - 1)
+        self.small.append(key)
+
+    def evict(self) -> None:
+        while True:
+            small = len(self.small) >= self.border or not self.main
+            key = (self.small if small else self.main).pop(0)
+            uses = self.uses[key]
+            if not uses:
+                (self.left_small if small else self.left_main).keys.append(key)
+                del self.uses[key]
+                self.second_round.discard(key)
+                return
+            if small and uses == 1 and key not in self.second_round:
+                self.second_round.add(key)
+                self.small.append(key)
+            else:
+                self.main.append(key)
+            self.uses[key] = 0 if small else uses - 1
+
+
+class Left:
+    """Who left, the oldest first; a key that comes back leaves None in its place."""
+
+    def __init__(self, size: int) -> None:
+        self.width, self.generations = max(1, size // 8), max(1, min(8, size))
+        self.keys: list[Hashable] = []
+
+    def age(self, key: Hashable) -> float | None:
+        if key not in self.keys:
+            return None
+        place = len(self.keys) - 1 - self.keys[::-1].index(key)
+        generation = (len(self.keys) - 1) // self.width - place // self.width
+        if generation >= self.generations:
+            return None
+        self.keys[place] = None
+        return (generation + 0.5) * self.width

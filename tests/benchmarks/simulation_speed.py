@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from cachepool_lib import AsyncCache, lab
+from cachepool_lib.lab.simulation.replay import PageFunction
 
 
 def requests_per_second(seconds: float = 600) -> dict[str, float]:
@@ -15,7 +16,7 @@ def requests_per_second(seconds: float = 600) -> dict[str, float]:
     traffic = lab.traffic(seconds=seconds)
     database = lab.Database(0.02)
 
-    def make() -> lab.simulation.PageFunction:
+    def make() -> PageFunction:
         cache = AsyncCache(60, maxsize=1000, clock=lab.clock)
 
         async def page(user_id: int) -> object:

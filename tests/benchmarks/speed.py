@@ -23,6 +23,7 @@ from cachepool_lib import AsyncCache
 ROOM = 1_024
 TTL = 300
 KEY = "user:7"
+MANY = [f"user:{number}" for number in range(100)]
 Calls = Callable[[Sequence[str]], Awaitable[None]]  # one for each key
 
 
@@ -112,11 +113,39 @@ SECTIONS: dict[str, list[Subject]] = {
             "the naive class, which keeps them all", "await naive.set(key, page)", new_keys=True
         ),
     ],
+    "a hundred keys at hand": [
+        Subject(
+            "AsyncCache.get_or_load_many", "await ours.get_or_load_many(many, load_many)", calls=200
+        ),
+        Subject(
+            "AsyncCache, a loop of get_or_load",
+            "for one in many: await ours.get_or_load(one, load)",
+            calls=200,
+        ),
+    ],
+    "a hundred new keys, and a load that takes no time": [
+        Subject(
+            "AsyncCache.get_or_load_many: 1 load",
+            "await ours.get_or_load_many([f'{key}.{n}' for n in range(100)], load_many)",
+            calls=10,
+            new_keys=True,
+        ),
+        Subject(
+            "AsyncCache, a loop of get_or_load: 100 loads",
+            "for n in range(100): await ours.get_or_load(f'{key}:{n}', load)",
+            calls=10,
+            new_keys=True,
+        ),
+    ],
 }
 
 
 async def load() -> str:
     return "page"
+
+
+async def load_many(keys: list[str]) -> dict[str, str]:
+    return dict.fromkeys(keys, "page")
 
 
 @asynccontextmanager
@@ -133,6 +162,8 @@ async def contenders() -> AsyncIterator[dict[str, Any]]:
         "page": "page",
         "floor": floor,
         "load": load,
+        "load_many": load_many,
+        "many": MANY,
         "ours": AsyncCache(TTL, maxsize=ROOM),
         "naive": Naive(),
         "ttl_cache": cachetools.TTLCache(ROOM, TTL),
@@ -143,6 +174,7 @@ async def contenders() -> AsyncIterator[dict[str, Any]]:
     for cache in names["ours"], names["naive"], names["cashews"], names["aiocache"]:
         await cache.set(KEY, "page")
     names["ttl_cache"][KEY] = "page"
+    await names["ours"].get_or_load_many(MANY, load_many)
     try:
         yield names
     finally:

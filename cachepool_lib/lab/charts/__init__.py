@@ -5,31 +5,37 @@ is real. The reader's guess is dashed and grey. Times go in as seconds, shares a
 can't be drawn raises a ValueError or TypeError that names the value.
 """
 
-from ._canvas import Chart, Guess, Source
-from .comparisons import Answer, bar_of_life, before_after, guesses, latencies, trips
-from .lanes import Event, Lane, Step, flight, race, swimlane
-from .pools import (
-    borrowings,
-    connecting,
-    connections_over_time,
-    silent_server,
-    throughput_by_size,
-    wait_by_size,
-    wait_by_utilisation,
-    waits,
-    where_time_goes,
-)
-from .rates import hit_rate_by_capacity, hit_rate_by_ttl, hit_rate_by_workers, popularity
-from .series import (
-    Run,
-    alive_over_requests,
-    entries_over_time,
+from cachepool_lib.lab.charts.canvas import Chart, Guess, Source
+from cachepool_lib.lab.charts.changes import generations, holding, old_reads
+from cachepool_lib.lab.charts.comparisons import before_after, latencies, trips
+from cachepool_lib.lab.charts.connections import borrowings, connecting, connections_over_time
+from cachepool_lib.lab.charts.counters import one_address, true_and_computed
+from cachepool_lib.lab.charts.expected import Answer, bar_of_life, guesses
+from cachepool_lib.lab.charts.freshness import knee, over_the_deploy, stale_by_ttl
+from cachepool_lib.lab.charts.lanes import Event, Lane, Step, flight, race, swimlane
+from cachepool_lib.lab.charts.over_time import (
     loads_per_second,
     outcomes_over_time,
-    pages_around_expiry,
-    pages_through_fault,
-    whose_page,
 )
+from cachepool_lib.lab.charts.pages import Run, pages_around_expiry, pages_through_fault
+from cachepool_lib.lab.charts.pool_sizes import throughput_by_size, wait_by_size, where_time_goes
+from cachepool_lib.lab.charts.pool_watched import dashboard, wait_and_hold
+from cachepool_lib.lab.charts.rates import (
+    hit_rate_by_capacity,
+    hit_rate_by_room,
+    hit_rate_by_ttl,
+    hit_rate_by_workers,
+)
+from cachepool_lib.lab.charts.requests import alive_over_requests, whose_page
+from cachepool_lib.lab.charts.service import at_the_door, bad_day, no_room, workers
+from cachepool_lib.lab.charts.signals import alarms, signals
+from cachepool_lib.lab.charts.waiting import (
+    price_of_order,
+    silent_server,
+    wait_by_utilisation,
+    waits,
+)
+from cachepool_lib.lab.charts.worth import loop_turns, worth
 
 __all__ = [
     "Answer",
@@ -40,32 +46,50 @@ __all__ = [
     "Run",
     "Source",
     "Step",
+    "alarms",
     "alive_over_requests",
+    "at_the_door",
+    "bad_day",
     "bar_of_life",
     "before_after",
     "borrowings",
     "connecting",
     "connections_over_time",
-    "entries_over_time",
+    "dashboard",
     "flight",
+    "generations",
     "guesses",
     "hit_rate_by_capacity",
+    "hit_rate_by_room",
     "hit_rate_by_ttl",
     "hit_rate_by_workers",
+    "holding",
+    "knee",
     "latencies",
     "loads_per_second",
+    "loop_turns",
+    "no_room",
+    "old_reads",
+    "one_address",
     "outcomes_over_time",
+    "over_the_deploy",
     "pages_around_expiry",
     "pages_through_fault",
-    "popularity",
+    "price_of_order",
     "race",
+    "signals",
     "silent_server",
+    "stale_by_ttl",
     "swimlane",
     "throughput_by_size",
     "trips",
+    "true_and_computed",
+    "wait_and_hold",
     "wait_by_size",
     "wait_by_utilisation",
     "waits",
     "where_time_goes",
     "whose_page",
+    "workers",
+    "worth",
 ]

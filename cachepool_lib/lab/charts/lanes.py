@@ -8,7 +8,7 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 
-from ._canvas import (
+from cachepool_lib.lab.charts.canvas import (
     FAILED,
     INK,
     LOAD,
@@ -20,14 +20,10 @@ from ._canvas import (
     Source,
     canvas,
     finished,
-    guess_box,
-    guessed,
-    named_rows,
-    note,
     numbers,
     styled,
-    two_lines,
 )
+from cachepool_lib.lab.charts.labels import guess_box, guessed, named_rows, note, two_lines
 
 
 @dataclass(frozen=True)
@@ -218,14 +214,19 @@ class Step:
 
 
 @styled
-def race(steps: Sequence[Step], *, source: Source = "simulated") -> Chart:
-    """Draw who did what in which order, a lane for each of them."""
+def race(
+    steps: Sequence[Step],
+    *,
+    fault: Literal["too late", "too early"] = "too late",
+    source: Source = "simulated",
+) -> Chart:
+    """Draw who did what in which order, a lane for each; *fault* is what a wrong step comes."""
     if not steps:
         raise ValueError("steps is empty: nothing to draw")
-    title = f"{_count(len(steps), 'step')}, and none comes too late"
+    title = f"{_count(len(steps), 'step')}, and none comes {fault}"
     if wrong := [(i, step) for i, step in enumerate(steps, 1) if step.wrong]:
         i, step = wrong[0]
-        title = f"Step {i} comes too late: the {step.lane} {step.text}"
+        title = f"Step {i} comes {fault}: the {step.lane} {step.text}"
     figure, [ax] = canvas(title, "who does what, in the order in which it happened", source)
     lanes = list(dict.fromkeys(step.lane for step in steps))
     named_rows(ax, lanes)
@@ -245,5 +246,5 @@ def race(steps: Sequence[Step], *, source: Source = "simulated") -> Chart:
     ax.set_xticks(range(1, len(steps) + 1))
     ax.spines["left"].set_visible(False)
     numbered = enumerate(steps, 1)
-    text = "; ".join(f"{i} {s.lane}: {s.text}" + " (too late)" * s.wrong for i, s in numbered)
+    text = "; ".join(f"{i} {s.lane}: {s.text}" + f" ({fault})" * s.wrong for i, s in numbered)
     return finished(figure, f"steps, {source}: {text}")

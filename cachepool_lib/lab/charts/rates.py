@@ -1,12 +1,12 @@
-"""Charts of shares: who gets the visits, and the hit rate by ttl and by room."""
+"""Charts of the hit rate, by ttl, by room and by workers."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
-from ._canvas import (
+from cachepool_lib.lab.charts.canvas import (
     GUESS,
     HIT,
     INK,
@@ -19,60 +19,25 @@ from ._canvas import (
     Source,
     Told,
     canvas,
-    column,
     duration,
     finished,
-    guess_across,
-    guessed,
-    margin_labels,
-    named_rows,
-    note,
     number,
     numbers,
     percent,
+    styled,
+)
+from cachepool_lib.lab.charts.labels import (
+    column,
+    guess_across,
+    guess_box,
+    guessed,
+    margin_labels,
+    note,
     pinned,
     plain_numbers,
     spread,
-    styled,
     two_lines,
 )
-
-
-@styled
-def popularity(visits: Sequence[int], *, source: Source = "simulated") -> Chart:
-    """Draw the share of visits that the busiest 1 %, the next 9 % and the other 90 % of pages get.
-
-    *visits* has a number for every page, 0 included, in any order.
-    """
-    ordered = sorted(numbers("visits", visits, low=0), reverse=True)
-    total, pages = sum(ordered), len(ordered)
-    if not total:
-        raise ValueError("visits are all 0: nothing to draw")
-    cuts = [0, max(1, round(pages / 100)), max(1, round(pages / 10)), pages]
-    above = [cut / pages for cut in cuts]
-    below = [sum(ordered[:cut]) / total for cut in cuts]
-    shares = [right - left for left, right in pairwise(below)]
-    title = f"{percent(above[1])} of the pages get {percent(shares[0])} of the visits"
-    what = f"{pages:,} pages, busiest first, and their {total:,.0f} visits"
-    figure, [ax] = canvas(title, what, source)
-    names = ("the busiest 1 %", "the next 9 %", "the other 90 %")
-    middles = [(left + right) / 2 for left, right in pairwise(below)]
-    places = spread(middles, [0.22] * 3, 0, 1)
-    for i, colour in enumerate(("#004C78", HIT, "#A9CBE3")):
-        up, down = above[i : i + 2], below[i : i + 2]
-        ax.fill([*up, *reversed(down)], [0.18, 0.18, 0.82, 0.82], color=colour, alpha=0.25, lw=0)
-        for y, (left, right) in enumerate((up, down)):
-            ax.barh(y, right - left, 0.36, left, color=colour, edgecolor="white")
-        label = f"{names[i]}:\n{percent(shares[i])} of the visits"
-        ax.text(places[i], 1.24, label, ha="center", va="top")
-    named_rows(ax, ["pages", "visits"])
-    ax.set(xlim=(0, 1), ylim=(1.75, -0.22))
-    ax.xaxis.tick_top()
-    ticks = sorted(set(above[1:]))
-    ax.set_xticks(ticks, [percent(share) for share in ticks])
-    ax.spines[:].set_visible(False)
-    text = ", ".join(f"{name} {percent(share)}" for name, share in zip(names, shares, strict=True))
-    return finished(figure, f"share of visits by pages, {source}: {text}")
 
 
 @styled
@@ -236,3 +201,51 @@ def hit_rate_by_workers(
     pairs = zip(counts, rates, strict=True)
     text = ", ".join(f"{number(count)} {value:.2f}" for count, value in pairs)
     return finished(figure, f"hit rate by workers, {source}: {text}; shared {shared:.2f}", told)
+
+
+@styled
+def hit_rate_by_room(
+    measured: Mapping[int, float],
+    *,
+    now: int,
+    mark: int,
+    guess: float | Guess | None = None,
+    source: Source = "simulated",
+) -> Chart:
+    """Draw the hit rate (0 to 1) over the room, in entries: *now* there is so much, filled.
+
+    The other dots are shadows, which hold keys alone. The one at *mark* is ringed. The guess is how
+    many points (hundredths) it has more than the cache.
+    """
+    rooms = sorted(int(room) for room in numbers("room", measured, low=1))
+    rates = numbers("hit rate", [measured[room] for room in rooms], 0, 1)
+    for name, room in (("now", now), ("mark", mark)):
+        if room not in measured:
+            raise ValueError(f"{name} must be one of the rooms, not {room!r}")
+    points = round(100 * (measured[mark] - measured[now]))
+    title = f"From {number(now)} to {number(mark)} entries: {points:+d} points".replace("-", "−")
+    what = "share of visits answered from the cache, by the room it has"
+    figure, [ax] = canvas(title, what, source)
+    ax.set(xscale="log", xlim=(rooms[0] / 1.5, rooms[-1] * 1.5), ylim=(0, 1.08))
+    ax.set(xlabel="room (entries, log scale)", ylabel="hit rate")
+    ax.set_xticks(rooms, [number(room) for room in rooms])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.plot(rooms, rates, color=OURS, linewidth=1.2, zorder=1)
+    for room, rate in zip(rooms, rates, strict=True):
+        real = room == now
+        ax.plot(room, rate, "o", color=OURS, markersize=9, mfc=OURS if real else "white", mew=2)
+        below = room == mark  # the guess may stand above it
+        side = {"ha": "left", "va": "top"} if below else {"ha": "center", "va": "bottom"}
+        words = f"{rate:.2f}, the cache" if real else f"{rate:.2f}"
+        note(ax, words, (room, rate), (8, -9) if below else (0, 9), color=OURS, **side)
+    ax.plot(mark, measured[mark], "o", markersize=19, mfc="none", mec=INK, mew=1.8)
+    told = guessed(guess)
+    if told:
+        y, arrow = pinned(measured[now] + told.value / 100, 0.02, 1.06)
+        ax.plot([mark, mark], [y, measured[mark]], "--", color=GUESS, zorder=1)
+        ax.plot(mark, y, "o", markersize=10, mfc="white", mec=GUESS, mew=1.6, clip_on=False)
+        place: Any = {"xycoords": "axes fraction", "ha": "right", "va": "bottom"}
+        guess_box(ax, told.label + arrow, (0.99, 1.03), **place)
+    pairs = zip(rooms, rates, strict=True)
+    text = ", ".join(f"{number(room)} {rate:.2f}" for room, rate in pairs)
+    return finished(figure, f"hit rate by room, {source}: {text}", told)

@@ -1,0 +1,1 @@
+"""async_cache: cache what an async function returns, by its arguments."""

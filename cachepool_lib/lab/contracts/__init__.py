@@ -1,0 +1,1 @@
+"""What caches, decorators and pools promise, as checks that explain themselves."""

@@ -1,0 +1,1 @@
+"""What a cache in Redis promises on top."""

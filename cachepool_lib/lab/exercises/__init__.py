@@ -1,0 +1,1 @@
+"""Feedback on the exercises: the smallest case that goes wrong, and a hint."""

@@ -1,0 +1,1 @@
+"""What notebooks are written with: predictions, checks, moving pictures, the last cell."""

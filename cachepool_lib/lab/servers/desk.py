@@ -1,0 +1,125 @@
+"""A kernel's own databases: handed out on servers that answer, emptied when it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import secrets
+import time
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+from cachepool_lib.lab.servers.provider import (
+    ANSWER_SECONDS,
+    DeadAddress,
+    Died,
+    Pair,
+    Unavailable,
+    given_addresses,
+    place,
+    reason,
+)
+
+
+async def ping_redis(url: str) -> str:
+    """Product and version of the server at *url*."""
+    from redis.asyncio import Redis
+
+    async with Redis.from_url(url) as redis:
+        info = await redis.info("server")
+    if "valkey_version" in info:
+        return f"Valkey {info['valkey_version']}"
+    return f"Redis {info['redis_version']}"
+
+
+async def ping_postgres(url: str) -> str:
+    """Product and version of the server at *url*."""
+    import asyncpg
+
+    connection = await asyncpg.connect(url)
+    try:
+        version: str = await connection.fetchval("SHOW server_version")
+    finally:
+        connection.terminate()
+    return f"PostgreSQL {version.split()[0]}"
+
+
+PINGS = {"REDIS": ping_redis, "DATABASE": ping_postgres}
+
+
+async def check_given(name: str, url: str) -> None:
+    """Raise DeadAddress unless a server answers at *url*."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await PINGS[name](url)
+    except Exception as error:
+        problem = f"no server at {place(url)}: {reason(error)}"
+        raise DeadAddress(f"CACHEPOOL_{name}_URL: {problem}") from error
+
+
+async def started(name: str, url: str, pair: Pair) -> str:
+    """Product and version of our own server at *url*, once it has started."""
+    deadline = time.monotonic() + pair.start_seconds
+    while True:
+        try:
+            # If our server is dead, somebody else may hold its port, and keep silent.
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await PINGS[name](url)
+        except Exception as error:
+            if pair.died.is_set():
+                raise Died(f"the server for {place(url)} stopped at once") from error
+            if time.monotonic() > deadline:
+                raise Unavailable(f"no server at {place(url)}: {reason(error)}") from error
+        await asyncio.sleep(0.02)
+
+
+class Desk:
+    """Hands out a logical database of its own on each server, and takes it back."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.numbers: set[int] = set()  # Redis databases in use
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[Desk]:
+        """Connect to both servers, waiting until they have started."""
+        import asyncpg
+
+        urls = {"REDIS": self.pair.redis_url, "DATABASE": self.pair.database_url}
+        versions = [started(name, url, self.pair) for name, url in urls.items()]
+        self.versions = " and ".join(await asyncio.gather(*versions))
+        async with asyncpg.create_pool(urls["DATABASE"], min_size=1, max_size=4) as self.postgres:
+            yield self
+
+    async def take(self) -> tuple[int, str]:
+        """Make a database in PostgreSQL, pick an empty one in Redis. Fails if a server is gone."""
+        await ping_redis(self.pair.redis_url)
+        number = next(n for n in itertools.count() if n not in self.numbers)
+        self.numbers.add(number)
+        name = f"kernel_{secrets.token_hex(4)}"
+        # Locale C: the same order of texts wherever the server comes from.
+        await self.postgres.execute(
+            f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'"
+        )
+        return number, name
+
+    async def release(self, number: int, name: str) -> None:
+        """Empty the one in Redis (unless its address was given), drop the one in PostgreSQL."""
+        await self.postgres.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        if "REDIS" not in given_addresses():
+            from redis.asyncio import Redis
+
+            async with Redis.from_url(self.redis_url(number)) as redis:
+                await redis.flushdb()
+        self.numbers.discard(number)
+
+    def redis_url(self, number: int) -> str:
+        """A Redis whose address was given is used as it is: its other databases are somebody's."""
+        url = self.pair.redis_url
+        if "REDIS" in given_addresses():
+            return url
+        return urlsplit(url)._replace(path=f"/{number}").geturl()
+
+    def database_url(self, name: str) -> str:
+        return urlsplit(self.pair.database_url)._replace(path=f"/{name}").geturl()

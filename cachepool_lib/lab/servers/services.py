@@ -1,0 +1,219 @@
+"""Real servers for the notebooks: `services = await lab.services()`.
+
+Which ones, in this order: those whose addresses are in the environment (CACHEPOOL_REDIS_URL,
+CACHEPOOL_DATABASE_URL); containers, where a Docker engine answers and has the images (or may pull
+them: CACHEPOOL_PULL=1); servers from wheels. CACHEPOOL_SERVICES=docker or =embedded forces one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cachepool_lib.lab.servers.containers import engine_in_sight, no_engine
+from cachepool_lib.lab.servers.folder import folder_of, try_lock
+from cachepool_lib.lab.servers.provider import DeadAddress, Unavailable, given_addresses
+
+JOIN_SECONDS = 60.0  # to start or join servers
+
+
+class ServicesError(RuntimeError):
+    """No servers: the message says in at most three lines what was tried and what to do."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: the message alone, for nothing in the notebook's code is wrong."""
+        return f"{type(self).__name__}: {self}".splitlines()
+
+
+@dataclass(frozen=True)
+class Services:
+    """Where this kernel's Redis and PostgreSQL are; it has a database of its own on each."""
+
+    redis_url: str = field(repr=False)
+    database_url: str = field(repr=False)
+    provider: str
+    versions: str
+    seconds: float
+    why: str  # not the provider before, in the documented order
+
+    def __repr__(self) -> str:
+        text = f"{self.versions}, {self.provider}, ready in {self.seconds:.2f} s"
+        return f"{text}\n({self.why})" if self.why else text
+
+
+async def services() -> Services:
+    """Start the servers, or join those that run, and return their addresses.
+
+    Takes a second or two the first time, a tenth of that while another kernel uses them, and
+    nothing the second time in one kernel. Raises ServicesError if there are none to be had.
+    """
+    return await asyncio.to_thread(_services)
+
+
+# -- what this process holds ------------------------------------------------------------------
+
+_starting = threading.Lock()
+_current: Services | None = None
+_connection = -1  # to the guard, as a file descriptor: open for as long as this process lives
+_lock = -1
+
+
+def _forget_in_child() -> None:
+    """A forked child must not keep its parent's servers alive, nor hold its lock."""
+    global _current, _connection, _lock, _starting
+    for descriptor in (_connection, _lock):
+        if descriptor >= 0:
+            os.close(descriptor)
+    _current, _connection, _lock, _starting = None, -1, -1, threading.Lock()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget_in_child)
+
+
+def _still_there() -> bool:
+    """Whether the guard still holds its end of the connection."""
+    if _connection < 0:
+        return False
+    with socket.socket(fileno=os.dup(_connection)) as guard:
+        try:
+            return bool(guard.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+
+def _services() -> Services:
+    global _current
+    with _starting:
+        if _current is None or not _still_there():
+            started = time.monotonic()
+            provider, hello, why = _choose()
+            _current = Services(
+                provider=provider, seconds=time.monotonic() - started, why=why, **hello
+            )
+        return _current
+
+
+HELP = {
+    "docker": "Start Docker and get the images, or unset CACHEPOOL_SERVICES to run without.",
+    "embedded": "Install the project's lab extra, or unset CACHEPOOL_SERVICES and start Docker.",
+    "given": "Start that server, or unset its variable: then the lab runs its own.",
+    "": "Start Docker, or give addresses: CACHEPOOL_REDIS_URL and CACHEPOOL_DATABASE_URL.",
+}
+
+
+def _choose() -> tuple[str, dict[str, str], str]:
+    """Go through the ways to get servers, in the documented order."""
+    forced, given = os.environ.get("CACHEPOOL_SERVICES", ""), given_addresses()
+    if forced not in ("", "docker", "embedded"):
+        raise ServicesError(f"CACHEPOOL_SERVICES is {forced}: it may be docker or embedded.")
+    if sys.platform == "win32":
+        return _on_windows(given)
+    only = forced or ("given" if len(given) == 2 else "")
+    reasons: list[str] = []
+    for provider in [only] if only else ["docker", "embedded"]:
+        try:
+            return provider, _join(provider), "".join(reasons)
+        except DeadAddress as error:
+            raise ServicesError(f"{error}.\n{HELP['given']}") from None
+        except Unavailable as error:
+            reasons.append(str(error))
+    subject = f"CACHEPOOL_SERVICES={forced}, but " if forced else "No servers: "
+    raise ServicesError(subject + ";\n".join(reasons) + ".\n" + HELP[only])
+
+
+def _on_windows(given: dict[str, str]) -> tuple[str, dict[str, str], str]:
+    """The guard needs Unix sockets and there is no Valkey for Windows: addresses or nothing."""
+    if len(given) < 2:
+        raise ServicesError(
+            "On Windows the lab can't start servers. Use WSL, or start Redis and PostgreSQL (in"
+            "\nDocker, say) and set CACHEPOOL_REDIS_URL and CACHEPOOL_DATABASE_URL."
+        )
+    hello = {"redis_url": given["REDIS"], "database_url": given["DATABASE"]}
+    return "given", hello | {"versions": "Redis and PostgreSQL"}, "all notebooks share them"
+
+
+# -- joining a guard --------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    global _lock
+    deadline = time.monotonic() + JOIN_SECONDS
+    while (lock := try_lock(folder)) is None:
+        if time.monotonic() > deadline:
+            raise Unavailable(f"another process has been starting them for {JOIN_SECONDS:.0f} s")
+        time.sleep(0.02)
+    _lock = lock
+    try:
+        yield
+    finally:
+        _lock = -1
+        os.close(lock)
+
+
+def _join(provider: str) -> dict[str, str]:
+    """Join the guard of *provider*, started if there is none. Raises Unavailable."""
+    folder = folder_of(provider)
+    with _locked(folder):
+        hello = _greet(folder)
+        if "error" not in hello:
+            return hello
+        try:
+            if provider == "docker" and not engine_in_sight():
+                raise Unavailable(no_engine("there is no such file"))
+            _start_guard(provider, folder)
+            hello = _greet(folder)
+            if "error" in hello:
+                raise Unavailable(hello["error"])
+        except Unavailable:
+            shutil.rmtree(folder)
+            raise
+        return hello
+
+
+def _greet(folder: Path) -> dict[str, str]:
+    """Connect to the guard and keep the connection. The answer has an "error" if that failed."""
+    global _connection
+    try:
+        with socket.socket(socket.AF_UNIX) as guard:
+            guard.settimeout(JOIN_SECONDS)
+            guard.connect(str(folder / "guard"))
+            with guard.makefile() as lines:
+                hello: dict[str, str] = json.loads(lines.readline())
+            if "error" not in hello:
+                if _connection >= 0:
+                    os.close(_connection)
+                _connection = guard.detach()
+            return hello
+    except (OSError, ValueError) as error:
+        return {"error": f"the servers' guard does not answer: {error}"}
+
+
+def _start_guard(provider: str, folder: Path) -> None:
+    """Start a guard and wait until its servers answer. Raises Unavailable."""
+    code = "from cachepool_lib.lab.servers.guard import main; main()"
+    command = [sys.executable, "-P", "-c", code, provider, str(folder)]
+    with open(folder / "log", "w") as log:
+        answer = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+            cwd="/", start_new_session=True, text=True,
+        ).stdout  # fmt: skip
+    if not answer:
+        lines = (folder / "log").read_text().strip().splitlines()
+        raise Unavailable(f"their guard failed: {lines[-1] if lines else 'without a word'}")
+    if "error" in (state := json.loads(answer)):
+        raise (DeadAddress if state["final"] else Unavailable)(state["error"])

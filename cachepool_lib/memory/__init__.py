@@ -1,0 +1,1 @@
+"""AsyncCache: a cache in the memory of one process."""

@@ -1,0 +1,1 @@
+"""RedisCache: a cache in Redis, shared by all processes that can reach it."""

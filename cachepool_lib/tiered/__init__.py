@@ -1,0 +1,1 @@
+"""TieredCache: a cache in memory in front of one in Redis."""
