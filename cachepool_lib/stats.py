@@ -3,11 +3,8 @@
 import math
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +180,7 @@ class Durations:
         self._last.append(seconds)
 
     def histogram(self) -> Histogram:
-        counts, total = at_one_moment(lambda: (tuple(self._counts), self._sum))
-        return Histogram(self.BOUNDS, counts, total)
+        return Histogram(self.BOUNDS, tuple(self._counts), self._sum)
 
     def percentiles(self) -> tuple[float, float]:
         """What half of the last thousand, and 99 % of them, don't exceed."""
@@ -254,15 +250,3 @@ class Holder:
 def percentile(ordered: Sequence[float], share: float) -> float:
     """The smallest of *ordered* that *share* of them don't exceed; 0 if there are none."""
     return ordered[math.ceil(share * len(ordered)) - 1] if ordered else 0.0
-
-
-def at_one_moment(read: Callable[[], T]) -> T:
-    """What *read* gives twice in a row.
-
-    A thread that reads several numbers may be stopped between two of them, while the event loop
-    works on: a connection that moves would count twice, or not at all.
-    """
-    seen = read()
-    while seen != (now := read()):
-        seen = now
-    return now

@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from functools import partial
+from typing import Any
 
 from cachepool_lib.errors import DatabaseUnavailable, PoolClosed, PoolFull, PoolTimeout
 from cachepool_lib.postgres.lease import Lease
@@ -46,14 +47,14 @@ class Connections:
         self._closers = 0
 
     @property
-    def places(self) -> tuple[int, int, int]:
-        """How many are idle, held, and being reset or closed."""
-        return len(self._idle), len(self.leases), len(self._returning)
+    def places(self) -> list[list[Any]]:
+        """What is idle, lent (leases), being reset or closed. One step: else threads see torn sums."""
+        return list(map(list, (self._idle, self.leases, self._returning.sessions)))
 
     @property
     def size(self) -> int:
         """How many are open."""
-        return sum(self.places)
+        return len(self._idle) + len(self.leases) + len(self._returning)
 
     @property
     def wanted(self) -> bool:
@@ -69,10 +70,9 @@ class Connections:
             while self.size < self._settings.min_size:
                 self.fill(spare=True)
                 await self._attempt_ended.wait()
-                failure = self._openings.failure
                 if self.closed:
                     raise _closed()
-                if failure is not None and not is_temporary(failure):
+                if (failure := self._openings.failure) and not is_temporary(failure):
                     raise again(failure)
         finally:
             self._starting -= 1

@@ -15,7 +15,7 @@ from cachepool_lib.postgres.session import Backend
 from cachepool_lib.postgres.settings import Settings  # first: it says what to install
 from cachepool_lib.postgres.stand_in import lease_of
 from cachepool_lib.postgres.statements import Statements
-from cachepool_lib.stats import Holder, PoolCounts, PoolStats, at_one_moment
+from cachepool_lib.stats import Holder, PoolCounts, PoolStats
 
 
 class DatabasePool(Statements):
@@ -184,12 +184,11 @@ class DatabasePool(Statements):
 
     def stats(self) -> PoolStats:
         """What the pool does now, and did since it was made. Any thread may ask."""
-        current, places, held = self._connections, (0, 0, 0), list[Lease]()
-        if current is not None:
-            places, held = at_one_moment(lambda: (current.places, list(current.leases)))
+        current = self._connections
+        idle, held, resetting = current.places if current else ([], [], [])
         return self._counts.snapshot(
             name=self._settings.name,
-            places=places,
+            places=(len(idle), len(held), len(resetting)),
             waiting=len(current.waiting) if current else 0,
             min_size=self._settings.min_size,
             max_size=self._settings.max_size,

@@ -28,15 +28,15 @@ class Returning:
     ) -> None:
         self._settings, self._counts, self._lost = settings, counts, lost
         self._put, self._freed = put, freed
-        self._sessions: dict[Session, asyncio.Task[None] | None] = {}  # and the task that does it
+        self.sessions: dict[Session, asyncio.Task[None] | None] = {}  # and the task that does it
         self._warned = False
 
     def __len__(self) -> int:
-        return len(self._sessions)
+        return len(self.sessions)
 
     async def take(self, session: Session, usable: bool) -> None:
         """Reset it, if it is *usable*; else, or if that fails, close it."""
-        self._sessions.setdefault(session, None)
+        self.sessions.setdefault(session, None)
         session.unlimit()
         clean = closed = False
         try:
@@ -50,7 +50,7 @@ class Returning:
         # That may be cancelled before it begins.
         session.limit(RELEASE_SECONDS, partial(self._done, session, clean=False, closed=False))
         task = asyncio.get_running_loop().create_task(self.take(session, usable))
-        self._sessions[session] = task
+        self.sessions[session] = task
 
     async def _reset(self, session: Session) -> bool:
         try:
@@ -66,7 +66,7 @@ class Returning:
         return True
 
     def _done(self, session: Session, clean: bool, closed: bool) -> None:
-        del self._sessions[session]
+        del self.sessions[session]
         if clean:
             self._put(session)
             return

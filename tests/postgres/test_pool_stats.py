@@ -228,7 +228,7 @@ async def test_another_thread_may_watch() -> None:
                 await made.fetchval("SELECT 1")
 
         async with Watcher(made) as watcher:
-            while watcher.asked < 20 and not watcher.wrong:
+            while watcher.asked < 50 and not watcher.wrong:
                 await asyncio.gather(*(visit(number) for number in range(60)))
                 await made.close()
                 await made.initialize()
