@@ -48,7 +48,7 @@ class Connections:
 
     @property
     def places(self) -> list[list[Any]]:
-        """What is idle, lent (leases), being reset or closed. One step: else threads see torn sums."""
+        """What is idle, lent (leases), being reset or closed; in one step, as threads ask, too."""
         return list(map(list, (self._idle, self.leases, self._returning.sessions)))
 
     @property
