@@ -6,6 +6,7 @@ can't be drawn raises a ValueError or TypeError that names the value.
 """
 
 from cachepool_lib.lab.charts.canvas import Chart, Guess, Source
+from cachepool_lib.lab.charts.capacity import scarcest
 from cachepool_lib.lab.charts.changes import generations, holding, old_reads
 from cachepool_lib.lab.charts.comparisons import before_after, latencies, trips
 from cachepool_lib.lab.charts.connections import borrowings, connecting, connections_over_time
@@ -20,12 +21,14 @@ from cachepool_lib.lab.charts.over_time import (
 from cachepool_lib.lab.charts.pages import Run, pages_around_expiry, pages_through_fault
 from cachepool_lib.lab.charts.pool_sizes import throughput_by_size, wait_by_size, where_time_goes
 from cachepool_lib.lab.charts.pool_watched import dashboard, wait_and_hold
+from cachepool_lib.lab.charts.pooling import carried, instances
 from cachepool_lib.lab.charts.rates import (
     hit_rate_by_capacity,
     hit_rate_by_room,
     hit_rate_by_ttl,
     hit_rate_by_workers,
 )
+from cachepool_lib.lab.charts.replica_lag import replica_lag
 from cachepool_lib.lab.charts.requests import alive_over_requests, whose_page
 from cachepool_lib.lab.charts.service import at_the_door, bad_day, no_room, workers
 from cachepool_lib.lab.charts.signals import alarms, signals
@@ -53,6 +56,7 @@ __all__ = [
     "bar_of_life",
     "before_after",
     "borrowings",
+    "carried",
     "connecting",
     "connections_over_time",
     "dashboard",
@@ -64,6 +68,7 @@ __all__ = [
     "hit_rate_by_ttl",
     "hit_rate_by_workers",
     "holding",
+    "instances",
     "knee",
     "latencies",
     "loads_per_second",
@@ -77,6 +82,8 @@ __all__ = [
     "pages_through_fault",
     "price_of_order",
     "race",
+    "replica_lag",
+    "scarcest",
     "signals",
     "silent_server",
     "stale_by_ttl",
