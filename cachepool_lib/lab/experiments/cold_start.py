@@ -66,7 +66,8 @@ def cold_start(
     ttl: float = TTL,
     seconds: int = END,
 ) -> ColdStart:
-    """Visit the pages of a shop for so many *seconds*. At second RESTART the cache loses all.
+    """Visit the pages of a shop for so many *seconds*. At second RESTART its cache is
+    emptied.
 
     *page* is an async function of the pool, the cache and a user id. At second DEPLOY, *deploy*
     takes its place (None: nothing happens then), and gets a new pool with this *max_waiting*. With
@@ -75,12 +76,14 @@ def cold_start(
 
     A visitor leaves after PATIENCE seconds: its task is cancelled. Who is refused by the pool
     leaves at once. Whatever else *page* raises is raised here, in an ExceptionGroup. ValueError for
-    a *max_waiting* or *warm* without *deploy*: there is nothing to give it to.
+    a *max_waiting* or *warm* without *deploy*, and for less than 60 seconds.
     """
     if deploy is None and (max_waiting is not None or warm):
         raise ValueError("max_waiting and warm belong to what is deployed: give deploy, too.")
     if not 0 <= lost <= 1:
         raise ValueError(f"lost must be a share from 0 to 1, not {lost!r}.")
+    if seconds < 60:
+        raise ValueError(f"seconds must be 60 or more, not {seconds!r}: remedies take their time.")
     with logged():  # a refresh that is refused is a line in the log, of which there are many
         return simulate(_Shop(page, ttl, seconds).run(deploy, max_waiting, warm, lost))
 

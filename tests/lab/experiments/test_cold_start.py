@@ -98,10 +98,14 @@ def test_a_run_is_the_same_each_time() -> None:
     assert lab.cold_start(alone) == nothing()
 
 
-@pytest.mark.parametrize("wrong", [{"max_waiting": 18}, {"warm": True}, {"lost": 1.5}])
+@pytest.mark.parametrize(
+    "wrong", [{"max_waiting": 18}, {"warm": True}, {"lost": 1.5}, {"seconds": 59}]
+)
 def test_what_makes_no_sense_is_refused(wrong: Any) -> None:
     """It says what was expected."""
-    with pytest.raises(ValueError, match=r"give deploy, too|a share from 0 to 1"):
+    with pytest.raises(
+        ValueError, match=r"give deploy, too|a share from 0 to 1|60 or more, not 59"
+    ):
         lab.cold_start(alone, **wrong)
 
 
@@ -112,5 +116,5 @@ def test_a_mistake_in_the_page_is_raised() -> None:
         raise KeyError("a bug")
 
     with pytest.raises(ExceptionGroup) as raised:
-        lab.cold_start(broken, seconds=11)
+        lab.cold_start(broken)
     assert raised.group_contains(KeyError)
