@@ -90,6 +90,7 @@ __all__ = [
     "check",
     "clock",
     "cluster",
+    "cold_start",
     "crowd",
     "crowded",
     "crowded_outage",
@@ -165,6 +166,7 @@ __all__ = [
 _LATER = {
     "around_commit": "cachepool_lib.lab.experiments.around_commit",
     "bad_day": "cachepool_lib.lab.experiments.bad_days",
+    "cold_start": "cachepool_lib.lab.experiments.cold_start",
     "crowded": "cachepool_lib.lab.experiments.bad_days",
     "crowds": "cachepool_lib.lab.contracts.crowds",
     "from_replica": "cachepool_lib.lab.experiments.replica_lag",

@@ -13,6 +13,7 @@ from cachepool_lib.lab.charts.connections import borrowings, connecting, connect
 from cachepool_lib.lab.charts.counters import one_address, true_and_computed
 from cachepool_lib.lab.charts.expected import Answer, bar_of_life, guesses
 from cachepool_lib.lab.charts.freshness import knee, over_the_deploy, stale_by_ttl
+from cachepool_lib.lab.charts.goodput import goodput
 from cachepool_lib.lab.charts.lanes import Event, Lane, Step, flight, race, swimlane
 from cachepool_lib.lab.charts.over_time import (
     loads_per_second,
@@ -62,6 +63,7 @@ __all__ = [
     "dashboard",
     "flight",
     "generations",
+    "goodput",
     "guesses",
     "hit_rate_by_capacity",
     "hit_rate_by_room",
