@@ -26,6 +26,7 @@ from cachepool_lib.lab.experiments.memory import (
     update_during_load,
 )
 from cachepool_lib.lab.experiments.one_address import one_address
+from cachepool_lib.lab.experiments.one_key import one_key
 from cachepool_lib.lab.experiments.pool_borrowing import (
     first_callers,
     pages_that_borrow_twice,
@@ -80,6 +81,7 @@ __all__ = [
     "User",
     "Watch",
     "after_a_write",
+    "agree",
     "alarms",
     "also_broken",
     "around_commit",
@@ -98,11 +100,14 @@ __all__ = [
     "exam",
     "exercise",
     "first_callers",
+    "fleet",
     "from_replica",
     "full_load",
     "full_redis",
     "generations",
+    "gets_by_shard",
     "guesses",
+    "hear_changes",
     "hit_rates",
     "hit_rates_by_ttl",
     "hit_rates_by_workers",
@@ -120,6 +125,7 @@ __all__ = [
     "nothing_left",
     "one_address",
     "one_by_one",
+    "one_key",
     "open_instances",
     "outage",
     "pages_that_borrow_twice",
@@ -152,6 +158,7 @@ __all__ = [
     "twin",
     "two_clients",
     "uneven_workers",
+    "untold",
     "update_during_load",
     "visit",
     "wall",
@@ -162,15 +169,19 @@ __all__ = [
     "write_during_load",
 ]
 
-# They bring matplotlib, ipywidgets, redis or aiohttp: imported when first asked for.
+# They bring matplotlib, ipywidgets, redis, fakeredis or aiohttp: imported when first asked for.
 _LATER = {
+    "agree": "cachepool_lib.lab.experiments.first_tiers",
     "around_commit": "cachepool_lib.lab.experiments.around_commit",
     "bad_day": "cachepool_lib.lab.experiments.bad_days",
     "cold_start": "cachepool_lib.lab.experiments.cold_start",
     "crowded": "cachepool_lib.lab.experiments.bad_days",
     "crowds": "cachepool_lib.lab.contracts.crowds",
+    "fleet": "cachepool_lib.lab.experiments.fleet",
     "from_replica": "cachepool_lib.lab.experiments.replica_lag",
     "full_redis": "cachepool_lib.lab.experiments.full_redis",
+    "gets_by_shard": "cachepool_lib.lab.experiments.hot_key",
+    "hear_changes": "cachepool_lib.lab.experiments.first_tiers",
     "holding": "cachepool_lib.lab.experiments.holding",
     "keys_in_redis": "cachepool_lib.lab.contracts.decorator.store",
     "locked_loads": "cachepool_lib.lab.experiments.full_redis",
@@ -180,6 +191,7 @@ _LATER = {
     "scrape_each": "cachepool_lib.lab.experiments.scraping",
     "slider": "cachepool_lib.lab.notebook.widgets",
     "ten_visits": "cachepool_lib.lab.experiments.holding",
+    "untold": "cachepool_lib.lab.experiments.first_tiers",
     "simulated_pool": "cachepool_lib.lab.simulation.postgres",
     "two_clients": "cachepool_lib.lab.experiments.behind_pooler",
     "watched_days": "cachepool_lib.lab.experiments.signals",

@@ -12,8 +12,10 @@ from cachepool_lib.lab.charts.comparisons import before_after, latencies, trips
 from cachepool_lib.lab.charts.connections import borrowings, connecting, connections_over_time
 from cachepool_lib.lab.charts.counters import one_address, true_and_computed
 from cachepool_lib.lab.charts.expected import Answer, bar_of_life, guesses
+from cachepool_lib.lab.charts.fleet import loads_by_instances
 from cachepool_lib.lab.charts.freshness import knee, over_the_deploy, stale_by_ttl
 from cachepool_lib.lab.charts.goodput import goodput
+from cachepool_lib.lab.charts.hot_key import gets_by_shard
 from cachepool_lib.lab.charts.lanes import Event, Lane, Step, flight, race, swimlane
 from cachepool_lib.lab.charts.over_time import (
     loads_per_second,
@@ -63,6 +65,7 @@ __all__ = [
     "dashboard",
     "flight",
     "generations",
+    "gets_by_shard",
     "goodput",
     "guesses",
     "hit_rate_by_capacity",
@@ -73,6 +76,7 @@ __all__ = [
     "instances",
     "knee",
     "latencies",
+    "loads_by_instances",
     "loads_per_second",
     "loop_turns",
     "no_room",

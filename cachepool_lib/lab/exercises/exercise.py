@@ -42,6 +42,7 @@ WHERE = {
     "06-2": "cachepool_lib.lab.exercises.watch_hit_rate",
     "06-3": "cachepool_lib.lab.exercises.pool_advice",
     "06-4": "cachepool_lib.lab.exercises.early_leaver",
+    "07-2": "cachepool_lib.lab.exercises.first_tier",
     "07-3": "cachepool_lib.lab.exercises.queue_places",
     "07-4": "cachepool_lib.lab.exercises.tenants",
 }

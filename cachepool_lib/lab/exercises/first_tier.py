@@ -1,0 +1,140 @@
+"""Feedback on exercise 07-2: keep a first tier true to what others publish."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from cachepool_lib.lab.notebook.checks import Checks, Unmet
+from cachepool_lib.lab.simulation.loop import clock
+from cachepool_lib.memory.async_cache import AsyncCache
+
+EXERCISES: Checks[Any] = Checks()
+exercise = EXERCISES.add
+
+KEYS = "x", "y", "Zoë"
+
+
+class FirstTier(AsyncCache):
+    """A first tier that remembers which keys it was told to delete."""
+
+    def __init__(self) -> None:
+        super().__init__(3600, clock=clock)
+        self.asked: list[Any] = []
+
+    async def delete(self, key: Any) -> bool:
+        self.asked.append(key)
+        return await super().delete(key)
+
+
+class Line:
+    """What redis-py's `pubsub.listen()` gives, one message at a time."""
+
+    def __init__(self, answer: Any) -> None:
+        self.l1 = FirstTier()
+        self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._listener: asyncio.Future[Any] = asyncio.ensure_future(
+            answer(self._messages(), self.l1)
+        )
+
+    async def _messages(self) -> AsyncIterator[dict[str, Any]]:
+        while True:
+            yield await self._queue.get()
+
+    async def hold_all(self) -> None:
+        await self.l1.set_many(dict.fromkeys(KEYS, "old"))
+
+    async def tell(self, kind: str, data: Any) -> set[str]:
+        """Send a message; what is kept once it was heard. Raises what the listener raised."""
+        self._queue.put_nowait({"type": kind, "pattern": None, "channel": b"changes", "data": data})
+        await asyncio.sleep(1)
+        if self._listener.done():
+            await self._listener
+        return {key for key in KEYS if await self.l1.exists(key)}
+
+    @property
+    def unheard(self) -> bool:
+        return not self._queue.empty()
+
+    async def end(self) -> None:
+        """Cancel the listener, as a service that ends does."""
+        self._listener.cancel()
+        await asyncio.wait([self._listener], timeout=1)
+
+
+@exercise("07-2", "Hear what others change")
+async def hear(answer: Any) -> str:
+    line = Line(answer)
+    try:
+        await _changes(line)
+        await _a_lost_line(line)
+        await _something_else(line)
+    finally:
+        await line.end()
+    return "two changes, a line that broke, a change after it, and a PING"
+
+
+async def _changes(line: Line) -> None:
+    await line.tell("subscribe", 1)
+    await line.hold_all()
+    kept = await line.tell("message", b"x")
+    if "x" in kept and b"x" in line.l1.asked:
+        raise Unmet(
+            expected="'x' is forgotten",
+            got="'x' changed, and 'x' stayed: you deleted b'x', which is another key.",
+            hint="What comes over the line is bytes: message['data'].decode().",
+        )
+    if "x" in kept:
+        asked = f": you deleted {line.l1.asked[0]!r}" if line.l1.asked else ""
+        raise Unmet(
+            expected="'x' is forgotten: {'type': 'message', 'data': b'x', …} came",
+            got=f"'x' changed, and 'x' stayed old{asked}.",
+            hint="await l1.delete(message['data'].decode())",
+        )
+    if "y" not in kept:
+        raise Unmet(
+            expected="'x' is forgotten, and 'y' stays",
+            got="'x' changed, and 'y' went too.",
+            hint="A 'message' names the one key that has changed.",
+        )
+    await line.tell("message", b"y")
+    kept = await line.tell("message", "Zoë".encode())
+    if kept:
+        raise Unmet(
+            expected="all that changed is forgotten, one message after the other",
+            got="The second change went unheard."
+            if line.unheard
+            else f"{min(kept)!r} changed, and {min(kept)!r} stayed old.",
+            hint="async for message in messages: …",
+        )
+
+
+async def _a_lost_line(line: Line) -> None:
+    await line.hold_all()
+    kept = await line.tell("subscribe", 1)
+    if kept:
+        raise Unmet(
+            expected="nothing is kept: nobody knows what was missed",
+            got=f"The line broke, 'x' changed, and {'x' if 'x' in kept else min(kept)!r} stayed "
+            "old.",
+            hint="redis-py subscribes again by itself; all you see is another 'subscribe'. "
+            "Clear at each.",
+        )
+    await line.hold_all()
+    kept = await line.tell("message", b"x")
+    if "x" in kept or "y" not in kept:
+        raise Unmet(
+            expected="after the line is back: 'x' is forgotten, 'y' stays",
+            got="The line was back, 'x' changed, and "
+            + ("'x' stayed old." if "x" in kept else "'y' went too."),
+        )
+
+
+async def _something_else(line: Line) -> None:
+    await line.hold_all()
+    kept = await line.tell("pong", b"")
+    if len(kept) < len(KEYS):
+        raise Unmet(
+            expected="everything is kept: a 'pong' answers a PING, and nothing has changed",
+            got="The line was well, nothing had changed, and the first tier was emptied.",
+            hint="Clear at 'subscribe', delete at 'message', and leave the rest alone.",
+        )
