@@ -179,6 +179,32 @@ def test_what_stands_between_learner_and_answer_is_noticed(
     assert any(line.startswith(fault) for line in found), found
 
 
+@pytest.mark.parametrize(("layers", "needed"), [(SMALL["layers"], True), ("join(1)", False)])
+def test_where_no_class_grows_none_is_needed_half_way(layers: str, needed: bool) -> None:
+    """The second half begins with imports then."""
+    notebook = in_small(layers=layers)
+    notebook.cells = [
+        cell for cell in notebook.cells if "so-far" not in cell.metadata.get("tags", [])
+    ]
+    told = "the second half does not begin with imports and the class so far"
+    assert faults_of_teaching(notebook) == ([told] if needed else [])
+
+
+@pytest.mark.parametrize(("number", "needed"), [("09", True), ("07", False)])
+def test_who_needs_no_bug_to_find(number: str, needed: bool) -> None:
+    """All exercises of notebook 07 are its turning points."""
+    notebook = in_small(
+        bug_stub="def bug(cache):\n    pass", bug_check='await lab.exercise("09-2", bug)'
+    )
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("09-", f"{number}-").replace("# 09", f"# {number}")
+        tags = cell.metadata.get("tags", [])
+        if tags:
+            cell.metadata.tags = [tag.replace("09-", f"{number}-") for tag in tags]
+    found = [fault for fault in faults_of_teaching(notebook) if "bug" in fault]
+    assert bool([fault for fault in found if fault.startswith("no exercise finds")]) is needed
+
+
 def test_a_stub_must_run_and_count_as_not_solved() -> None:
     """As it stands, the check says so: no mark of failure for who has not begun."""
     notebook = in_small()

@@ -96,6 +96,12 @@ def second_half(notebook: NotebookNode) -> NotebookNode:
     return half
 
 
+def _has_classes(cells: list[NotebookNode]) -> bool:
+    """Whether a class grows there, which the second half goes on with."""
+    sources = [cell.source for cell in cells if cell.cell_type == "code"]
+    return any(isinstance(n, ast.ClassDef) for s in sources for n in ast.parse(s).body)
+
+
 def _stop_sign(notebook: NotebookNode) -> list[str]:
     wrong, cells = [], len(notebook.cells)
     if cells > ALL_CELLS:
@@ -110,6 +116,7 @@ def _stop_sign(notebook: NotebookNode) -> list[str]:
         for side, count in (("before", signs[0]), ("after", cells - signs[0] - 1))
         if count > CELLS_A_SIDE
     ]
-    if not any("so-far" in tags(cell) for cell in code_cells(second_half(notebook))[:2]):
+    begins = code_cells(second_half(notebook))[:2]
+    if _has_classes(notebook.cells[: signs[0]]) and not any("so-far" in tags(c) for c in begins):
         wrong.append("the second half does not begin with imports and the class so far")
     return wrong
