@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -14,6 +15,7 @@ from fakeredis.aioredis import FakeRedis
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError
 
 from cachepool_lib.lab.servers.proxy import Proxy
 from cachepool_lib.lab.simulation.loop import clock, simulate
@@ -148,9 +150,11 @@ async def hear_changes(redis_url: str, hear: Hear) -> Heard:
 
         async def messages() -> Any:
             """Each is announced when its successor is asked for: then *hear* is done with it."""
-            async for message in pubsub.listen():
-                yield message
-                (subscribed if message["type"] == "subscribe" else told).release()
+            while True:
+                with contextlib.suppress(ConnectionError):  # redis-py 5 raises what 8 retries
+                    async for message in pubsub.listen():
+                        yield message
+                        (subscribed if message["type"] == "subscribe" else told).release()
 
         async def steps() -> Heard:
             await subscribed.acquire()
