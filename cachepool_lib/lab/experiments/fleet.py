@@ -102,7 +102,7 @@ class _LateConnection(FakeAsyncRedisConnection):
 
     async def connect(self) -> None:
         self._opening = True
-        await super().connect()
+        await super().connect()  # type: ignore[no-untyped-call]
         self._opening = False
 
     async def send_packed_command(self, *args: Any, **options: Any) -> None:
