@@ -66,13 +66,12 @@ def cold_start(
     ttl: float = TTL,
     seconds: int = END,
 ) -> ColdStart:
-    """Visit the pages of a shop for so many *seconds*. At second RESTART its cache is
-    emptied.
+    """Visit the pages of a shop for so many *seconds*, through a restart of its cache.
 
     *page* is an async function of the pool, the cache and a user id. At second DEPLOY, *deploy*
     takes its place (None: nothing happens then), and gets a new pool with this *max_waiting*. With
     *warm* nobody is let in until every page has been asked for. *lost* is the share of the entries
-    that the restart loses, 0 to 1. *ttl* is the cache's default, in seconds.
+    that are gone at second RESTART, 0 to 1. *ttl* is the cache's default, in seconds.
 
     A visitor leaves after PATIENCE seconds: its task is cancelled. Who is refused by the pool
     leaves at once. Whatever else *page* raises is raised here, in an ExceptionGroup. ValueError for
