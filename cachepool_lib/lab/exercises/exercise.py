@@ -42,6 +42,7 @@ WHERE = {
     "06-2": "cachepool_lib.lab.exercises.watch_hit_rate",
     "06-3": "cachepool_lib.lab.exercises.pool_advice",
     "06-4": "cachepool_lib.lab.exercises.early_leaver",
+    "07-1": "cachepool_lib.lab.exercises.key_owner",
 }
 REAL = {"02-1", "02-4"}  # in real time, on the lab's Redis; the others in simulated time
 
