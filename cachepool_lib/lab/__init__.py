@@ -13,6 +13,7 @@ from cachepool_lib.lab.experiments.alarms import alarms
 from cachepool_lib.lab.experiments.crowded_outage import crowded_outage
 from cachepool_lib.lab.experiments.deploys import generations, leave
 from cachepool_lib.lab.experiments.freshness import stale_after, write_during_load
+from cachepool_lib.lab.experiments.key_owners import Moves, moves, ring_shares
 from cachepool_lib.lab.experiments.leaving import last_one_out
 from cachepool_lib.lab.experiments.loop_turns import turns
 from cachepool_lib.lab.experiments.lost_delete import lost_delete
@@ -66,6 +67,7 @@ __all__ = [
     "TRACES",
     "Calls",
     "Database",
+    "Moves",
     "Order",
     "Page",
     "Pooler",
@@ -92,6 +94,7 @@ __all__ = [
     "check",
     "clock",
     "cluster",
+    "cluster_rules",
     "cold_start",
     "crowd",
     "crowded",
@@ -122,6 +125,7 @@ __all__ = [
     "logged",
     "lost_delete",
     "mean_wait",
+    "moves",
     "nothing_left",
     "one_address",
     "one_by_one",
@@ -136,11 +140,13 @@ __all__ = [
     "record",
     "replay",
     "result",
+    "ring_shares",
     "round_trips",
     "scrape_each",
     "serve",
     "server",
     "services",
+    "shard_away",
     "shop",
     "silence",
     "simulate",
@@ -172,6 +178,8 @@ __all__ = [
 # They bring matplotlib, ipywidgets, redis, fakeredis or aiohttp: imported when first asked for.
 _LATER = {
     "agree": "cachepool_lib.lab.experiments.first_tiers",
+    "cluster_rules": "cachepool_lib.lab.experiments.cluster_rules",
+    "shard_away": "cachepool_lib.lab.experiments.shard_away",
     "around_commit": "cachepool_lib.lab.experiments.around_commit",
     "bad_day": "cachepool_lib.lab.experiments.bad_days",
     "cold_start": "cachepool_lib.lab.experiments.cold_start",

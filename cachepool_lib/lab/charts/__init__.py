@@ -16,6 +16,7 @@ from cachepool_lib.lab.charts.fleet import loads_by_instances
 from cachepool_lib.lab.charts.freshness import knee, over_the_deploy, stale_by_ttl
 from cachepool_lib.lab.charts.goodput import goodput
 from cachepool_lib.lab.charts.hot_key import gets_by_shard
+from cachepool_lib.lab.charts.key_owners import moved_keys, ring_shares
 from cachepool_lib.lab.charts.lanes import Event, Lane, Step, flight, race, swimlane
 from cachepool_lib.lab.charts.over_time import (
     loads_per_second,
@@ -34,6 +35,7 @@ from cachepool_lib.lab.charts.rates import (
 from cachepool_lib.lab.charts.replica_lag import replica_lag
 from cachepool_lib.lab.charts.requests import alive_over_requests, whose_page
 from cachepool_lib.lab.charts.service import at_the_door, bad_day, no_room, workers
+from cachepool_lib.lab.charts.shards import pages_by_shard
 from cachepool_lib.lab.charts.signals import alarms, signals
 from cachepool_lib.lab.charts.waiting import (
     price_of_order,
@@ -79,16 +81,19 @@ __all__ = [
     "loads_by_instances",
     "loads_per_second",
     "loop_turns",
+    "moved_keys",
     "no_room",
     "old_reads",
     "one_address",
     "outcomes_over_time",
     "over_the_deploy",
     "pages_around_expiry",
+    "pages_by_shard",
     "pages_through_fault",
     "price_of_order",
     "race",
     "replica_lag",
+    "ring_shares",
     "scarcest",
     "signals",
     "silent_server",

@@ -42,11 +42,15 @@ WHERE = {
     "06-2": "cachepool_lib.lab.exercises.watch_hit_rate",
     "06-3": "cachepool_lib.lab.exercises.pool_advice",
     "06-4": "cachepool_lib.lab.exercises.early_leaver",
+    "07-1": "cachepool_lib.lab.exercises.key_owner",
     "07-2": "cachepool_lib.lab.exercises.first_tier",
     "07-3": "cachepool_lib.lab.exercises.queue_places",
     "07-4": "cachepool_lib.lab.exercises.tenants",
 }
 REAL = {"02-1", "02-4"}  # in real time, on the lab's Redis; the others in simulated time
+# Seconds, instead of LIMIT: a ring that is sorted in each call takes one, and twenty on a machine
+# that is busy.
+LIMITS = {"07-1": 120}
 
 
 async def exercise(name: str, answer: Any) -> Result:
@@ -77,7 +81,7 @@ async def exercise(name: str, answer: Any) -> Result:
     async def question() -> str:
         if name in REAL:
             return await in_time()
-        return simulate(silently(), limit=LIMIT)
+        return simulate(silently(), limit=LIMITS.get(name, LIMIT))
 
     with recorder.overheard() as heard:
         seen = await judge(name, title, question())
