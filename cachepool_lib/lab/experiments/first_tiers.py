@@ -64,21 +64,24 @@ async def agree(redis_url: str, instances: int = 32) -> Agreed:
         writer = tiers[0]
         stack.push_async_callback(writer.delete, "page")
         await asyncio.gather(*(tier.connect() for tier in tiers))
-        await writer.set("page", "old")
-        for tier in tiers:
-            await tier.get("page")
-        old = sum(tier.lookup("page", None) == "old" for tier in tiers)
 
-        async def reads_the_new(tier: TieredCache) -> None:
-            while await tier.get("page") != "new":  # noqa: ASYNC110 - what is measured is reading
+        async def all_hold(value: str) -> int:
+            """Read until every first tier holds *value*, all at one moment.
+
+            Who has read it before the message of its write came drops it once more.
+            """
+            while (held := sum(tier.lookup("page", None) == value for tier in tiers)) < instances:
+                await asyncio.gather(*(tier.get("page") for tier in tiers))
                 await asyncio.sleep(0)
+            return held
 
         async with asyncio.timeout(PATIENCE):
+            await writer.set("page", "old")
+            old = await all_hold("old")
             await writer.set("page", "new")
             written_at = loop.time()
-            await asyncio.gather(*map(reads_the_new, tiers))
+            new = await all_hold("new")
         seconds = loop.time() - written_at
-        new = sum(tier.lookup("page", None) == "new" for tier in tiers)
         return Agreed(instances, old, new, seconds)
 
 
