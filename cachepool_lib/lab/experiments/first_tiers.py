@@ -70,9 +70,11 @@ async def agree(redis_url: str, instances: int = 32) -> Agreed:
 
             Who has read it before the message of its write came drops it once more.
             """
-            while (held := sum(tier.lookup("page", None) == value for tier in tiers)) < instances:
+            held = 0
+            while held < instances:
                 await asyncio.gather(*(tier.get("page") for tier in tiers))
                 await asyncio.sleep(0)
+                held = sum(1 for tier in tiers if tier.lookup("page", None) == value)
             return held
 
         async with asyncio.timeout(PATIENCE):
