@@ -56,7 +56,7 @@ async def through(
     # Pages that are soon old: there are loads all the time.
     async with breakable(lab.SHOP_SERVICE, None, {"TTL": 0.5}) as (service, redis, database):
         faults = faults_of(service, redis, database)
-        visits = lab.traffic(rate=60, users=USERS, seconds=2.4)
+        visits = lab.traffic(rate=30, users=USERS, seconds=2.4)
         seen = await lab.visit(service.url, visits, faults)
         await service.stop()
         return seen, await service.connections(0)

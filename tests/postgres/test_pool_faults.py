@@ -445,7 +445,8 @@ async def test_what_a_silent_server_owes_is_gone_a_second_after_its_return() -> 
         async with Lag() as lag:
             returned = time.monotonic()
             await seen.gone(*first)
-        assert time.monotonic() <= returned + 1 + lag.total
+        # As often as we do, the server has waited for its turn on a busy machine.
+        assert time.monotonic() <= returned + 1 + 2 * lag.total
         await back(made)
         assert len(await seen.backends()) <= 2
 
