@@ -69,7 +69,7 @@ def beside(slide: BeautifulSoup) -> str:
 QUESTION = (
     text("# Try"),
     text("## Why?\n\nA question."),
-    program("lab.predict('loads', ...)", "-", {"text/plain": "no guess yet"}),
+    program("lab.predict('loads', ...)", "-", {"text/plain": "loads: no guess yet"}),
     program("guess = lab.result('loads', 5)", "subslide", {"text/plain": "loads: 5"}),
     note(7, "Ask who knows."),
     text("Because.", "subslide"),
@@ -155,8 +155,13 @@ def test_an_output_that_does_not_fit_comes_below_its_code() -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_no_word_is_lost(path: Path) -> None:
-    """Of each notebook all prose and all code is on slides, word by word and in its order."""
+    """Of each notebook all prose and all code is on slides, word by word, in its order; and each
+    chart.
+    """
     html = BeautifulSoup(deck(read(path), path), "html.parser")
+    charts = [o for cell in read(path).cells for o in cell.get("outputs", []) if "data" in o]
+    told = [o.data["text/plain"] for o in charts if "image/png" in o.data]
+    assert [chart["alt"] for chart in html.select("img.chart")] == told
     there = iter(re.findall(r"\w+", seen(html)))
     for cell in read(path).cells:
         if slide_type(cell) in ("skip", "notes") or any(t.startswith("check-") for t in tags(cell)):

@@ -83,9 +83,7 @@ class _Pen:
     def write(self, cell: NotebookNode, exercise: bool) -> None:
         fragment = kind(cell) == "fragment"
         if cell.cell_type == "code":
-            # No guess, nothing to see.
-            shown = [] if "lab.predict(" in cell.source else outputs(cell)
-            written = code(cell.source)
+            written, shown = code(cell.source), outputs(cell)
             if _fits([*written, *shown]) and not self._fits([*written, *shown]):
                 self.begins = self.begins or "subslide"
             self._put(written, fragment)

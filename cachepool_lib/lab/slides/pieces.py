@@ -38,7 +38,13 @@ class Piece:
 
 def prose(markdown: str) -> list[Piece]:
     """The pieces of a text: paragraphs, items, tables, code; cut where they are too long."""
-    return [_text("\n".join(part)) for block in _blocks(markdown) for part in _cut(block)]
+    found = []
+    for block in _blocks(markdown):
+        if block[0].startswith("```"):
+            found += code("\n".join(block[1:-1]), block[0].strip("`"))
+        else:
+            found += [_text("\n".join(part)) for part in _cut(block)]
+    return found
 
 
 def _cut(block: list[str]) -> Sequence[list[str]]:
@@ -46,8 +52,6 @@ def _cut(block: list[str]) -> Sequence[list[str]]:
         head, rows = block[:2], block[2:]
         # Not a whole slide: often a heading stands above it.
         return [[*head, *part] for part in even(rows, lambda part: _fit([*head, *part], 0.88))]
-    if block[0].startswith("```"):
-        return [[block[0], *part, "```"] for part in halved(block[1:-1])]
     if _ITEM.match(block[0]):
         return _items(block)
     if _fit(block):
@@ -92,14 +96,12 @@ def _items(lines: Sequence[str]) -> list[list[str]]:
     return items
 
 
-def code(source: str) -> list[Piece]:
+def code(source: str, language: str = "python") -> list[Piece]:
     """The pieces of code, all with letters of one size."""
-    letters = letters_of_code(source)
+    shown = {"letters": letters_of_code(source), "magics_language": language}  # nbconvert's name
     parts = halved(source.strip("\n").split("\n"))
     texts = ["\n".join(part).strip("\n") for part in parts]
-    return [
-        Piece(new_code_cell(text, metadata={"letters": letters}), of_code(text)) for text in texts
-    ]
+    return [Piece(new_code_cell(text, metadata=dict(shown)), of_code(text)) for text in texts]
 
 
 def outputs(cell: NotebookNode) -> list[Piece]:
@@ -128,8 +130,10 @@ def _shown(data: dict[str, str], size: Size) -> Piece:
 
 def _printed(text: str) -> list[Piece]:
     lines = without_colours(text).strip("\n").split("\n")
+    # On stage the guesses are made aloud.
+    lines = [line for line in lines if not line.endswith(": no guess yet")]
     parts = even(lines, lambda part: of_text("\n".join(part)).fits())
-    texts = ["\n".join(part) for part in parts]
+    texts = ["\n".join(part) for part in parts if part]
     return [_shown({"text/plain": text}, of_text(text)) for text in texts]
 
 

@@ -17,11 +17,11 @@ from nbconvert.filters import markdown2html
 WIDTH, HEIGHT = 1280, 720  # of a slide
 ROOM = 668  # pixels of its height, without the margins
 MOST_CHARACTERS = 680  # and nobody reads them all
-LETTERS = 80  # in a line of prose, 30 px
-LINE = 41  # pixels, of prose
-TABLE_LETTERS, TABLE_LINE = 84, 34  # 26 px
-OUTPUT_LETTERS, OUTPUT_LINE = 78, 32  # 24 px
-CODE = (18, 26)  # pixels, the smallest and the largest letters
+LETTERS = 70  # in a line of prose, 34 px
+LINE = 46  # pixels, of prose
+TABLE_LETTERS, TABLE_LINE = 78, 37  # 28 px
+OUTPUT_LETTERS, OUTPUT_LINE = 72, 34  # 26 px
+CODE = (18, 28)  # pixels, the smallest and the largest letters
 
 
 class Size(NamedTuple):
@@ -60,7 +60,7 @@ def of_html(html: str) -> Size:
 def _height(tag: Tag) -> float:
     match tag.name:
         case "h1" | "h2" | "h3":
-            return 62 * _lines(tag, 56)
+            return 68 * _lines(tag, 50)
         case "ul" | "ol":
             return sum(LINE * _lines(item, LETTERS - 4) + 8 for item in tag.find_all("li"))
         case "table":
