@@ -87,7 +87,7 @@ class _Pen:
             if _fits([*written, *shown]) and not self._fits([*written, *shown]):
                 self.begins = self.begins or "subslide"
             self._put(written, fragment)
-            if not self._fits(shown):
+            if _fits(shown) and not self._fits(shown):
                 self.begins = "subslide"
             self._put(shown, fragment=True)
             return

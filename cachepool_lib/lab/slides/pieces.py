@@ -131,7 +131,7 @@ def _shown(data: dict[str, str], size: Size) -> Piece:
 def _printed(text: str) -> list[Piece]:
     lines = without_colours(text).strip("\n").split("\n")
     # On stage the guesses are made aloud.
-    lines = [line for line in lines if not line.endswith(": no guess yet")]
+    lines = [line for line in lines if not line.endswith((": no guess yet", ": no guess yet)"))]
     parts = even(lines, lambda part: of_text("\n".join(part)).fits())
     texts = ["\n".join(part) for part in parts if part]
     return [_shown({"text/plain": text}, of_text(text)) for text in texts]
@@ -168,15 +168,15 @@ def halved(lines: Sequence[str]) -> list[list[str]]:
 
 
 def where_code_ends(lines: Sequence[str]) -> int:
-    """Where to cut code: near its middle, at an empty line if there is one."""
+    """Where to cut code: near its middle, at an empty line and little indented."""
 
     def cost(at: int) -> float:
         line = lines[at]
-        away = abs(at / len(lines) - 0.5)
+        indent = len(line) - len(line.lstrip())
+        away = abs(at / len(lines) - 0.5) + indent / 40
         if not lines[at - 1].strip():
             return away
-        indent = len(line) - len(line.lstrip())
         inside = re.match(r"\s*(?:[)\]}]|(?:else|elif|except|finally)\b)", line)
-        return away + 0.1 + indent / 40 + (1 if inside else 0)
+        return away + (1.1 if inside else 0.1)
 
     return min(range(1, len(lines)), key=cost)
