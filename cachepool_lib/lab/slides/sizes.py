@@ -51,7 +51,7 @@ def of_prose(markdown: str) -> Size:
 
 
 def of_html(html: str) -> Size:
-    """The size of HTML: paragraphs, lists, tables, code, pictures."""
+    """The size of HTML: paragraphs, lists, tables, checks, pictures."""
     soup = BeautifulSoup(html, "html.parser")
     height = sum(_height(tag) for tag in soup.children if isinstance(tag, Tag))
     return Size(height, len(soup.get_text()))
@@ -65,13 +65,10 @@ def _height(tag: Tag) -> float:
             return sum(LINE * _lines(item, LETTERS - 4) + 8 for item in tag.find_all("li"))
         case "table":
             return _table(tag)
-        case "div" if tag.find("table") is None and tag.find("pre") is None:  # a check's answer
+        case "div":  # a check's answer
             return sum(LINE * _lines(row, LETTERS - 6) for row in tag.find_all(["b", "div"])) + 14
     if tag.find("img"):
         return WIDTH * 0.4
-    code = tag if tag.name == "pre" else tag.find("pre")
-    if isinstance(code, Tag):
-        return of_code(code.get_text()).height
     return 14 + LINE * _lines(tag, LETTERS)
 
 
