@@ -188,6 +188,7 @@ def run(path: Path, site: Path, publish: Callable[[Any, Path], str]) -> Outcome:
         kernel_manager_class=ThisPython,
         resources={"metadata": {"path": str(path.parent)}},
         store_widget_state=False,
+        coalesce_streams=True,
         on_cell_execute=next_cell,
     )
     failure = None
