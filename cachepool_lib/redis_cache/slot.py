@@ -180,7 +180,7 @@ class RedisSlot:
         px = self._settings.milliseconds(ttl)
         stale = _ms(options.stale) if px else 0  # what never expires is never stale
         header = b"%d %d " % (_ms(options.stale_while_revalidate), _ms(options.stale_if_error))
-        told = call.lease, data, px, stale, header, self.origin
+        told = data, px, self.origin, call.lease, stale, header
         try:
             kept = await self._eval(scripts.STORE, *told)
         except NoReply as error:

@@ -134,13 +134,16 @@ class FirstTier:
     def hear(self, message: bytes) -> None:
         """What somebody has published: who, and the name that has changed, or a beginning of names.
 
-        Of a write of our own the entry stays if nothing came after it: the version is its number,
-        or the next one, once it has ended. Else who came last in Redis can't be told.
+        Several names come one after the other, each with its origin before it, and a brace at its
+        end. Of a write of our own the entry stays if nothing came after it: the version is its
+        number, or the next one, once it has ended. Else who came last in Redis can't be told.
         """
-        origin, _, name = message.partition(b" ")
-        if not name.endswith(b"}"):
-            self.change_all(name)
-            return
-        version = self.version(name)
-        if origin not in (self.origin(version), self.origin(version - 1)):
-            self.change(name)
+        *changes, beginning = message.split(b"}")
+        for change in changes:
+            origin, _, name = change.partition(b" ")
+            name += b"}"
+            version = self.version(name)
+            if origin not in (self.origin(version), self.origin(version - 1)):
+                self.change(name)
+        if beginning:
+            self.change_all(beginning.partition(b" ")[2])

@@ -51,8 +51,9 @@ def test_no_walk_breaks_a_rule() -> None:
 
 
 class StoresWithoutComparing(Audit):
-    def store(self, keys: list[bytes], token: bytes, *told: bytes) -> int:
-        return super().store(keys, b"", *told)
+    def store(self, keys: list[bytes], *told: bytes) -> int:
+        data, px, origin, _, *stale = told
+        return super().store(keys, data, px, origin, self.holder(keys[2]), *stale)
 
 
 class DeleteLeavesTheLease(Audit):
@@ -61,10 +62,10 @@ class DeleteLeavesTheLease(Audit):
 
 
 class SetLeavesTheLease(Audit):
-    def store(self, keys: list[bytes], token: bytes, *told: bytes) -> int:
+    def put(self, keys: list[bytes], *told: bytes) -> int:
         lease = self.held.get(keys[2])
-        kept = super().store(keys, token, *told)
-        if not token and lease:
+        kept = super().put(keys, *told)
+        if lease:
             self.held[keys[2]] = lease
         return kept
 

@@ -25,10 +25,11 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_what_one_changes_the_others_forget() -> None:
-    """By set, set_many, delete, clear, clear of a group, a load that stores, and refresh."""
+    """By set, also of many at once, set_many, delete, clear, clear of a group, and refresh."""
     group = ("g", 1)
     ways: dict[str, Any] = {
         "set": lambda one: one.set(group, "new"),
+        "set of many": lambda one: asyncio.gather(*(one.set(key, "new") for key in ("g", group))),
         "set_many": lambda one: one.set_many({group: "new"}),
         "ttl 0": lambda one: one.set(group, "new", ttl=0),
         "delete": lambda one: one.delete(group),
@@ -45,7 +46,7 @@ async def test_what_one_changes_the_others_forget() -> None:
                     await asyncio.sleep(0.001)
             await change(here)
             await forgotten(there, group)
-            expected = "new" if way in ("set", "set_many", "refresh") else None
+            expected = "new" if way in ("set", "set of many", "set_many", "refresh") else None
             assert await there.get(group) == await here.get(group) == expected, way
 
 

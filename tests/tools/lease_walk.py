@@ -66,14 +66,14 @@ class Audit(SimulatedRedis):
         elif script == scripts.RELEASE_LEASE and reply:
             self.require(holder == told[0], "a lease is released by whoever has it not")
             self.taken.pop(lease, None)
-        elif script == scripts.DELETE or (script == scripts.STORE and not told[0]):
+        elif script in (scripts.DELETE, scripts.SET):
             self._removed(value, lease)
         elif script == scripts.STORE:
             late = self.deadlines.get(lease, 0) <= self.clock()
             self.done["dropped" if not reply else "stored late" if late else "stored"] += 1
-            self.require(not reply or holder == told[0], "a load stores whose lease is gone")
+            self.require(not reply or holder == told[3], "a load stores whose lease is gone")
             self.require(
-                bool(reply) or holder != told[0],
+                bool(reply) or holder != told[3],
                 "a load does not store, though nobody took or voided its lease",
             )
             if reply:

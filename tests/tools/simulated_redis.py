@@ -58,6 +58,7 @@ class SimulatedRedis:
             scripts.RENEW_LEASE: self.renew_lease,
             scripts.RELEASE_LEASE: self.release_lease,
             scripts.LEASE_HOLDER: self.lease_holder,
+            scripts.SET: self.put,
             scripts.STORE: self.store,
             scripts.DELETE: self.delete,
             scripts.LOOK: self.look,
@@ -153,21 +154,28 @@ class SimulatedRedis:
     def tell(self, keys: list[bytes]) -> int:
         return 0
 
-    def store(
-        self,
-        keys: list[bytes],
-        token: bytes,
-        data: bytes,
-        px: bytes,
-        stale: bytes,
-        header: bytes,
-        origin: bytes,
-    ) -> int:
-        if token and self.holder(keys[2]) != token:
-            return 0
+    def keep(self, keys: list[bytes], data: bytes, px: bytes) -> int:
         self.unlink(*keys)
         if px != b"0":
             self.set(keys[0], data, px=px)
+        return 1
+
+    def put(self, keys: list[bytes], data: bytes, px: bytes, origin: bytes) -> int:
+        return self.keep(keys, data, px)
+
+    def store(
+        self,
+        keys: list[bytes],
+        data: bytes,
+        px: bytes,
+        origin: bytes,
+        token: bytes,
+        stale: bytes,
+        header: bytes,
+    ) -> int:
+        if self.holder(keys[2]) != token:
+            return 0
+        self.keep(keys, data, px)
         if stale != b"0":
             self.set(keys[1], header + data, px=int(px) + int(stale))
         return 1
@@ -263,13 +271,15 @@ class _Connection:
             self._replies.put_nowait(error)
 
     def _do(self, name: str, *args: Any) -> Any:
-        if name == "EVAL" and args[0] == scripts.STORE and args[1] > 4:  # several values
-            script, number, *rest = args
-            names, told = batched(rest[:number], 4), batched(rest[number:], 6)
-            return [
-                self._do(name, script, 4, *one, *more)
-                for one, more in zip(names, told, strict=True)
+        if name == "EVAL" and args[0] in (scripts.SET, scripts.STORE) and args[1] > 4:
+            script, keys, *rest = args  # several values
+            number, told = keys // 4, rest[keys:]
+            others, words = batched(rest[number:keys], 3), batched(told, len(told) // number)
+            replies = [
+                self._do(name, script, 4, value, *names, *more)
+                for value, names, more in zip(rest[:number], others, words, strict=True)
             ]
+            return replies if any(reply != 1 for reply in replies) else 1
         return self._way.server.execute(name, *args)
 
     async def read_response(self) -> Any:
