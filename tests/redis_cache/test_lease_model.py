@@ -44,8 +44,17 @@ def test_no_walk_breaks_a_rule() -> None:
         total += done
     print(dict(total))
     for kind in [
-        *("get", "get_many", "load", "stale", "refresh", "set", "delete", "clear", "stored"),
-        *("stored late", "dropped", "taken", "taken over", "evicted lease", "blocked", "died"),
+        *("get", "get_many", "load", "stale", "early", "refresh", "set", "delete", "clear"),
+        *(
+            "stored",
+            "stored late",
+            "dropped",
+            "taken",
+            "taken over",
+            "evicted lease",
+            "blocked",
+            "died",
+        ),
     ]:
         assert total[kind] >= 10, kind
 

@@ -24,18 +24,18 @@ def command(chance: random.Random, names: Names) -> tuple[Any, ...]:
         ["take", "seize", "renew", "release", "store", "drop", "set", "holder", "delete", "evict"],
         [6, 1, 2, 2, 3, 1, 1, 2, 1, 1],
     )
-    seize = int(kind == ["seize"])
+    least = -1 if kind == ["seize"] else chance.choice([0, 0, ttl])
     data = chance.choice("xyz")
     match kind:
         case ["take" | "seize"]:
-            script, args = scripts.TAKE_LEASE, (token, lock, lock + more, own, seize)
+            script, args = scripts.TAKE_LEASE, (token, lock, lock + more, own, least)
         case ["renew"]:
             script, args = scripts.RENEW_LEASE, (token, lock, lock + more)
         case ["release"]:
             script, args = scripts.RELEASE_LEASE, (token, chance.choice([0, ttl]))
         case ["store"]:
-            longer = chance.choice([0, stale])
-            script, args = scripts.STORE, (data, ttl, "", token, longer, "1 2 ")
+            copy = chance.choice([(0, ""), (0, "1/3 2 "), (stale, "1 2 ")])
+            script, args = scripts.STORE, (data, ttl, "", token, *copy)
         case ["drop"]:
             script, args = scripts.STORE, (data, 0, "", token, 0, "")
         case ["set"]:

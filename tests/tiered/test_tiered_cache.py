@@ -285,8 +285,9 @@ async def test_under_the_decorator() -> None:
         assert await there(1) == 2
         assert await here.cache_clear() is True
         await forgotten(made[1], key)
-        with pytest.raises(TypeError, match="early_refresh"):
-            async_cache(cache=made[0], name="early", early_refresh=1)(page)
+        early = async_cache(cache=made[0], name="early", early_refresh=1e9)(page)
+        assert await early(1) == await early(1) == 3
+        await until(lambda: calls == 4)
 
 
 async def test_in_a_cluster_every_node_tells() -> None:

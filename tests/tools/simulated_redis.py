@@ -116,11 +116,13 @@ class SimulatedRedis:
         return (self.get(lease) or b"").split(b" ")[0]
 
     def take_lease(
-        self, keys: list[bytes], token: bytes, lock: bytes, life: bytes, own: bytes, seize: bytes
+        self, keys: list[bytes], token: bytes, lock: bytes, life: bytes, own: bytes, least: bytes
     ) -> Any:
         value, _, lease, failure = keys
-        if seize != b"1":
-            if (data := self.get(value)) is not None:
+        if least != b"-1":
+            left = self.pttl(value)
+            counts = least == b"0" or self.exists(failure) or left < 0 or left > int(least)
+            if (data := self.get(value)) is not None and counts:
                 return [1, data]
             if (found := self.get(lease)) is not None:
                 holder, _, deadline = found.partition(b" ")
@@ -149,7 +151,7 @@ class SimulatedRedis:
 
     def look(self, keys: list[bytes]) -> Any:
         value, stale = keys
-        return [self.get(value), self.pttl(value), (self.get(stale) or b"")[:41]]
+        return [self.get(value), self.pttl(value), (self.get(stale) or b"")[:61]]
 
     def tell(self, keys: list[bytes]) -> int:
         return 0
@@ -176,8 +178,9 @@ class SimulatedRedis:
         if self.holder(keys[2]) != token:
             return 0
         self.keep(keys, data, px)
-        if stale != b"0":
-            self.set(keys[1], header + data, px=int(px) + int(stale))
+        if header:
+            copied = b"" if stale == b"0" else data
+            self.set(keys[1], header + copied, px=int(px) + int(stale))
         return 1
 
     def delete(self, keys: list[bytes], origin: bytes) -> int:

@@ -4,7 +4,7 @@
 -- KEYS  as put.lua says
 -- ARGV  for each value: 1 value · 2 its ttl in ms, '' for ever, '0' not at all · 3 who writes, for
 --       those who hear of it; may be '' · 4 token of the lease · 5 ms that the stale copy outlives
---       the value, '0' for none · 6 what the stale copy begins with
+--       the value; with '0' it is its header alone · 6 that header, '' for no copy
 -- Gives 1 if all are kept, else a list: for each 1, 0 if its lease was gone, or the error of its
 -- SET.
 local function store(value, stale, lease, failure, data, ttl, origin, token, longer, header)
@@ -14,8 +14,8 @@ local function store(value, stale, lease, failure, data, ttl, origin, token, lon
   end
   local kept = put(value, data, ttl, origin)
   redis.call('UNLINK', stale, lease, failure)
-  if kept == 1 and longer ~= '0' then
-    redis.call('SET', stale, header .. data, 'PX', ttl + longer)
+  if kept == 1 and header ~= '' then
+    redis.call('SET', stale, header .. (longer == '0' and '' or data), 'PX', ttl + longer)
   end
   return kept
 end
