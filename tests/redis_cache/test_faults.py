@@ -218,7 +218,10 @@ async def test_with_fail_open_off_the_error_is_clear(fault: str) -> None:
 @pytest.mark.parametrize("fault", ["refused", "stalled", "wrong password", "no Redis at all"])
 async def test_connect_always_raises(fault: str) -> None:
     """Also where everything else carries on; within the timeout, and at once when it is back."""
-    async with FAULTS[fault]() as broken, RedisCache(broken.url, namespace=namespace()) as made:
+    async with (
+        FAULTS[fault]() as broken,
+        RedisCache(broken.url, namespace=namespace(), timeout=1) as made,
+    ):
         await broken.break_it()
         for _ in range(3):
             with pytest.raises(CacheUnavailable):
