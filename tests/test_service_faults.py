@@ -61,7 +61,7 @@ async def through(
     }
     async with breakable(lab.SHOP_SERVICE, None, replace) as (service, redis, database):
         faults = faults_of(service, redis, database)
-        visits = lab.traffic(rate=60, users=USERS, seconds=2.4)
+        visits = lab.traffic(rate=30, users=USERS, seconds=2.4)
         seen = await lab.visit(service.url, visits, faults)
         await service.stop()
         return seen, await service.connections(0)

@@ -240,13 +240,13 @@ async def test_numbers_go_on_after_an_outage_and_when_it_is_opened_again() -> No
     async with (
         witness() as seen,
         lab.Proxy(seen.url) as proxy,
-        pool(seen, 2, 2, url=proxy.url, command_timeout=0.2) as made,
+        pool(seen, 2, 2, url=proxy.url) as made,
     ):
         await made.initialize()
         async with Hold(made):
             proxy.stall()
             with pytest.raises(QueryTimeout):
-                await made.fetchval("SELECT 1")
+                await made.fetchval("SELECT 1", timeout=0.2)
             silent = made.stats()
             assert (silent.in_use, silent.acquired, silent.holds.count) == (1, 2, 1)
         await made.close()
