@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable
 from typing import Any
 
 from cachepool_lib import RedisCache
@@ -12,6 +11,8 @@ from tests.tools import redis_tools
 
 class OverRedis(Bench):
     """Time moves by what is left of each key. From its first move on, real time stands still.
+
+    A load that is under way when time moves ends after that, however long the move takes.
 
     Stands before the Bench that it changes: `class RedisBench(OverRedis, DecoratorBench)`.
     """
@@ -23,6 +24,8 @@ class OverRedis(Bench):
         self.loading = asyncio.Event()
         self.reads: set[asyncio.Task[Any]] = set()
         self.seen: float | None = None
+        self.still = asyncio.Event()  # no move is under way
+        self.still.set()
 
     def cache(self, **options: Any) -> RedisCache:
         """A cache that nobody else uses."""
@@ -35,7 +38,10 @@ class OverRedis(Bench):
     async def read(self, cache: Any, key: Any, load: Load, **options: Any) -> Any:
         async def loading() -> Any:
             self.loading.set()
-            return await load()
+            try:
+                return await load()
+            finally:
+                await self.still.wait()
 
         me = asyncio.current_task()
         assert me is not None
@@ -44,10 +50,6 @@ class OverRedis(Bench):
             return await super().read(cache, key, loading, **options)
         finally:
             self.reads.discard(me)
-
-    async def each(self, calls: Iterable[Awaitable[Any]]) -> list[Any]:
-        """All at once: one after the other they take longer than a second, which is real here."""
-        return await asyncio.gather(*calls)
 
     async def advance(self, seconds: float) -> None:
         """Also wait until a read that has begun has come as far as its load."""
@@ -58,8 +60,10 @@ class OverRedis(Bench):
         now = time.monotonic()
         spent = 0 if self.seen is None else now - self.seen
         self.seen = now
+        self.still.clear()
         for _, namespace in self.caches[-1:]:
             await redis_tools.shift(self.client, namespace, seconds - spent)
+        self.still.set()
 
     async def close(self) -> None:
         for cache, _ in self.caches:

@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from cachepool_lib.lab.simulation.loop import clock
@@ -53,10 +53,6 @@ class Bench:
         value = await load()
         await cache.set(key, value)
         return value
-
-    async def each(self, calls: Iterable[Awaitable[Any]]) -> list[Any]:
-        """What they give, one after the other: simulated time stands still meanwhile."""
-        return [await call for call in calls]
 
     async def advance(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
