@@ -2,6 +2,7 @@
 #   make lab     open the course in JupyterLab: your own copies, in work/, without outputs
 #   make reset NB=01   take the copy of one notebook anew; what you had stays beside it
 #   make service run the service of notebook 05, with four workers, until Ctrl-C
+#   make doctor  say in half a minute whether the course runs on this machine
 #   make test    run all tests, the notebooks included
 #   make run     execute the whole course without a browser, pages in site/
 #   make check   ruff and mypy
@@ -14,7 +15,7 @@ PY := $(VENV)/bin/python
 # Twice quiet: errors alone.
 PIP := $(PY) -m pip --disable-pip-version-check --no-input install -qq -c constraints.txt
 
-.PHONY: help lab reset service test run check bench setup constraints picture FORCE
+.PHONY: help lab reset service doctor test run check bench setup constraints picture FORCE
 help:
 	@sed -n '/^#   make/s/^# //p' Makefile
 
@@ -26,6 +27,9 @@ reset: $(VENV)/.lab
 
 service: $(VENV)/.lab
 	@exec $(PY) -m cachepool_lib.lab.servers examples/service/shop_service.py
+
+doctor: $(VENV)/.lab
+	@$(PY) -m cachepool_lib.lab.classroom doctor
 
 # Four at once on two cores: much of what they do is waiting.
 test: $(VENV)/.dev
