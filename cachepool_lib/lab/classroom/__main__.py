@@ -2,6 +2,8 @@
 
 import argparse
 import sys
+from collections import Counter
+from pathlib import Path
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -9,14 +11,44 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m cachepool_lib.lab.classroom")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("doctor", help="say whether the course runs on this machine")
-    parser.parse_args(arguments)
+    grade = commands.add_parser("grade", help="look at the exercises that were handed in")
+    grade.add_argument("place", type=Path, help="folder or archive of NAME.ipynb or NAME/….ipynb")
+    grade.add_argument("--to", type=Path, default="grades.csv", help="the table (grades.csv)")
+    given = parser.parse_args(arguments)
     try:
-        from cachepool_lib.lab.classroom import doctor
+        return _do(given)
     except ModuleNotFoundError as error:
         print(f"✗ {error.name} is not installed. Run `make doctor`, which installs it, or:")
         print(f"  {sys.executable} -m pip install -c constraints.txt -e '.[lab]'")
         return 1
-    return doctor.main()
+
+
+def _do(given: argparse.Namespace) -> int:
+    match given.command:
+        case "doctor":
+            from cachepool_lib.lab.classroom import doctor
+
+            return doctor.main()
+        case "grade":
+            return _grade(given.place, given.to)
+    raise AssertionError(given.command)
+
+
+def _grade(place: Path, table: Path) -> int:
+    from cachepool_lib.lab.classroom import grading
+    from cachepool_lib.lab.servers.services import ServicesError
+
+    try:
+        grades = grading.grade(place)
+        with table.open("w", encoding="utf-8", newline="") as file:
+            grading.write(grades, file)
+    except (OSError, ValueError, ServicesError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    counts = Counter(line.status for line in grades)
+    told = ", ".join(f"{counts[status]} {status}" for status in grading.STATUSES if counts[status])
+    print(f"{len({line.name for line in grades})} students, {told}: {table}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import nbformat
 from nbclient import NotebookClient
@@ -106,6 +106,10 @@ async def _look(steps: tuple[Step, ...], limit: float) -> str:
             late = "Close what else runs on this machine, and try again: once it runs, it is quick."
             raise _Ill(steps[at], f"not done after {limit:.0f} s", late) from None
         raise _Ill(steps[at], f"{type(error).__name__}: {error}") from None
+    finally:
+        manager: Any = client.km
+        if manager is not None and manager.has_kernel:  # given up while it was starting
+            await manager.shutdown_kernel(now=True)
     texts = [o.get("text", "") for cell in client.nb.cells[:-1] for o in cell.outputs]
     return "".join(texts).strip()
 
