@@ -3,6 +3,7 @@
 #   make reset NB=01   take the copy of one notebook anew; what you had stays beside it
 #   make service run the service of notebook 05, with four workers, until Ctrl-C
 #   make doctor  say in half a minute whether the course runs on this machine
+#   make handout copies for a class, as archives in dist/
 #   make grade FROM=FOLDER   look at the exercises that a class handed in, a table in grades.csv
 #   make test    run all tests, the notebooks included
 #   make run     execute the whole course without a browser, pages in site/
@@ -16,7 +17,7 @@ PY := $(VENV)/bin/python
 # Twice quiet: errors alone.
 PIP := $(PY) -m pip --disable-pip-version-check --no-input install -qq -c constraints.txt
 
-.PHONY: help lab reset service doctor grade test run check bench setup constraints picture FORCE
+.PHONY: help lab reset service doctor handout grade test run check bench setup constraints picture FORCE
 help:
 	@sed -n '/^#   make/s/^# //p' Makefile
 
@@ -31,6 +32,9 @@ service: $(VENV)/.lab
 
 doctor: $(VENV)/.lab
 	@$(PY) -m cachepool_lib.lab.classroom doctor
+
+handout: $(VENV)/.lab
+	@$(PY) -m cachepool_lib.lab.classroom handout
 
 grade: $(VENV)/.lab
 	@$(PY) -m cachepool_lib.lab.classroom grade "$(FROM)"

@@ -14,9 +14,13 @@ def main(arguments: list[str] | None = None) -> int:
     grade = commands.add_parser("grade", help="look at the exercises that were handed in")
     grade.add_argument("place", type=Path, help="folder or archive of NAME.ipynb or NAME/….ipynb")
     grade.add_argument("--to", type=Path, default="grades.csv", help="the table (grades.csv)")
+    commands.add_parser("handout", help="write archives of copies for a class to dist/")
     given = parser.parse_args(arguments)
     try:
         return _do(given)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
     except ModuleNotFoundError as error:
         print(f"✗ {error.name} is not installed. Run `make doctor`, which installs it, or:")
         print(f"  {sys.executable} -m pip install -c constraints.txt -e '.[lab]'")
@@ -31,6 +35,11 @@ def _do(given: argparse.Namespace) -> int:
             return doctor.main()
         case "grade":
             return _grade(given.place, given.to)
+        case "handout":
+            from cachepool_lib.lab.classroom.handout import make_handouts
+
+            print(*make_handouts(), sep="\n")
+            return 0
     raise AssertionError(given.command)
 
 
@@ -40,11 +49,11 @@ def _grade(place: Path, table: Path) -> int:
 
     try:
         grades = grading.grade(place)
-        with table.open("w", encoding="utf-8", newline="") as file:
-            grading.write(grades, file)
-    except (OSError, ValueError, ServicesError) as error:
+    except ServicesError as error:
         print(error, file=sys.stderr)
         return 2
+    with table.open("w", encoding="utf-8", newline="") as file:
+        grading.write(grades, file)
     counts = Counter(line.status for line in grades)
     told = ", ".join(f"{counts[status]} {status}" for status in grading.STATUSES if counts[status])
     print(f"{len({line.name for line in grades})} students, {told}: {table}")
