@@ -4,6 +4,7 @@
 #   make service run the service of notebook 05, with four workers, until Ctrl-C
 #   make doctor  say in half a minute whether the course runs on this machine
 #   make handout copies for a class, as archives in dist/
+#   make guide   the instructor's guide, made of the notebooks: dist/guide.html; START=13:30 if not at 09:00
 #   make grade FROM=FOLDER   look at the exercises that a class handed in, a table in grades.csv
 #   make test    run all tests, the notebooks included
 #   make run     execute the whole course without a browser, pages in site/
@@ -17,7 +18,7 @@ PY := $(VENV)/bin/python
 # Twice quiet: errors alone.
 PIP := $(PY) -m pip --disable-pip-version-check --no-input install -qq -c constraints.txt
 
-.PHONY: help lab reset service doctor handout grade test run check bench setup constraints picture FORCE
+.PHONY: help lab reset service doctor handout guide grade test run check bench setup constraints picture FORCE
 help:
 	@sed -n '/^#   make/s/^# //p' Makefile
 
@@ -35,6 +36,9 @@ doctor: $(VENV)/.lab
 
 handout: $(VENV)/.lab
 	@$(PY) -m cachepool_lib.lab.classroom handout
+
+guide: $(VENV)/.lab
+	@$(PY) -m cachepool_lib.lab.classroom guide $(START)
 
 grade: $(VENV)/.lab
 	@$(PY) -m cachepool_lib.lab.classroom grade "$(FROM)"

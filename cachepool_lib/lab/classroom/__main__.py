@@ -15,6 +15,8 @@ def main(arguments: list[str] | None = None) -> int:
     grade.add_argument("place", type=Path, help="folder or archive of NAME.ipynb or NAME/….ipynb")
     grade.add_argument("--to", type=Path, default="grades.csv", help="the table (grades.csv)")
     commands.add_parser("handout", help="write archives of copies for a class to dist/")
+    guide = commands.add_parser("guide", help="write the instructor's guide, dist/guide.html")
+    guide.add_argument("start", nargs="?", default="09:00", help="when a notebook begins (09:00)")
     given = parser.parse_args(arguments)
     try:
         return _do(given)
@@ -39,6 +41,11 @@ def _do(given: argparse.Namespace) -> int:
             from cachepool_lib.lab.classroom.handout import make_handouts
 
             print(*make_handouts(), sep="\n")
+            return 0
+        case "guide":
+            from cachepool_lib.lab.classroom.guide import make_guide
+
+            print(make_guide(given.start))
             return 0
     raise AssertionError(given.command)
 
