@@ -52,6 +52,7 @@ MODULES: dict[str, set[str] | None] = {
     "uuid": None,
     "weakref": None,
 }
+_NAMED = (ast.Name, ast.Attribute)
 _SHOWN = {"__class__", "__module__", "__name__", "__qualname__", "__aenter__", "__aexit__"}  # read
 _DEFINED = {"__init__", "__slots__", "__enter__", "__exit__", "__aenter__", "__aexit__"}
 _WORDS = re.compile(
@@ -77,11 +78,12 @@ def not_plain(answer: ast.Module, ours: ast.Module, names: Mapping[str, Any]) ->
     """
     answer = _Dotted().visit(answer)
     known = set(map(_last, _words(ours)))
-    modules = _Modules(names, {ast.unparse(n) for n in ast.walk(ours) if isinstance(n, ast.expr)})
+    modules = _Modules(names, ours)
     found = [(at, word) for at, word in _words(answer) if _closed(at, word) and word not in known]
     mine = _may_be_set(answer, ours)
     found += [(n, f".{n.attr} = …") for n in _set(answer) if ast.unparse(n.value) not in mine]
     found += modules.misused(answer)
+    found += [(n, str(n.value)) for n in _annotations(answer) if "(" in str(n.value)]
     found += [
         (n, "import *") for n in ast.walk(answer) if isinstance(n, ast.alias) and n.name == "*"
     ]
@@ -148,15 +150,24 @@ def _may_be_set(answer: ast.Module, ours: ast.Module) -> set[str]:
     return ours_set | selves | given if ours_set else selves - given
 
 
+def _annotations(tree: ast.AST) -> Iterator[ast.Constant]:
+    """What stands in quotes as a type: some libraries run it."""
+    for node in ast.walk(tree):
+        for one in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            if one is not None:
+                yield from (n for n in ast.walk(one) if isinstance(n, ast.Constant))
+
+
 class _Modules:
     """Which modules an answer may use, and what of them.
 
     A module's name stands before a dot and nowhere else: handed on, nobody sees what is taken of
-    it. *ours* are the expressions of our own solution.
+    it. What our own solution takes, or uses by name, an answer may, too.
     """
 
-    def __init__(self, names: Mapping[str, Any], ours: set[str]) -> None:
-        self.names, self.ours = dict(names), ours
+    def __init__(self, names: Mapping[str, Any], ours: ast.Module) -> None:
+        self.names = dict(names)
+        self.ours = {ast.unparse(node) for node in ast.walk(ours) if isinstance(node, _NAMED)}
 
     def misused(self, answer: ast.Module) -> Iterator[tuple[ast.AST, str]]:
         before_dots = {id(n.value) for n in ast.walk(answer) if isinstance(n, ast.Attribute)}
@@ -164,14 +175,17 @@ class _Modules:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 yield from self._imports(node)
         for node in ast.walk(answer):
-            if isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) not in self.ours:
-                if self._module(node) and id(node) not in before_dots:
-                    yield node, ast.unparse(node)
-                elif isinstance(node, ast.Attribute) and (module := self._module(node.value)):
-                    if not _may_take(module, node.attr):
-                        yield node, ast.unparse(node)
-                elif isinstance(node, ast.Name) and not self._home_is_known(node.id):
-                    yield node, node.id
+            if not isinstance(node, _NAMED):
+                continue
+            handed_on = self._module(node) and id(node) not in before_dots
+            if handed_on or (ast.unparse(node) not in self.ours and not self._is_known(node)):
+                yield node, ast.unparse(node)
+
+    def _is_known(self, node: ast.Name | ast.Attribute) -> bool:
+        if isinstance(node, ast.Name):
+            return self._home_is_known(node.id)
+        module = self._module(node.value)
+        return module is None or _may_take(module, node.attr)
 
     def _imports(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[ast.AST, str]]:
         """Look at an import; a module that it brings counts from then on."""

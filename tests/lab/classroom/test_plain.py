@@ -11,7 +11,7 @@ from tests.tools.notebook_tools import NOTEBOOKS, definitions, read
 
 [FIRST] = [path for path in NOTEBOOKS if path.name.startswith("01")]
 NAMES = definitions(read(FIRST))
-OURS = "def join_mine(flights, key, load):\n    return flights[key]"
+OURS = solution(read(FIRST), "01-2")
 
 
 def found(answer: str, ours: str = OURS) -> list[str]:
@@ -68,6 +68,11 @@ def test_honest_answers_are_plain(answer: str) -> None:
         "import asyncio as a\nx = a.sys.modules",
         "x = asyncio.base_events.sys",
         "x = [asyncio][0].sys",
+        "x = (a := asyncio)",
+        "class A:\n    x: 'eval(1)'",
+        "x = partial(setattr, asyncio, 'sleep')",
+        "for asyncio.sleep in [1]:\n    pass",
+        "x = AsyncCache.get.__globals__",
         "def f(x, a=asyncio):\n    return a.sys",
         "from asyncio import base_events\nx = base_events.os",
         "x = lab.import_module('os')",
