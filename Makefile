@@ -18,6 +18,9 @@ PY := $(VENV)/bin/python
 # Twice quiet: errors alone.
 PIP := $(PY) -m pip --disable-pip-version-check --no-input install -qq -c constraints.txt
 
+# Where that is set, each of some thousand processes of the tests would compile the library anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help lab reset service doctor handout guide grade test run check bench setup constraints picture FORCE
 help:
 	@sed -n '/^#   make/s/^# //p' Makefile
@@ -45,7 +48,7 @@ grade: $(VENV)/.lab
 
 # Four at once on two cores: much of what they do is waiting.
 test: $(VENV)/.dev
-	$(PY) -m pytest -n 4 --dist loadgroup $(ARGS)
+	$(PY) -m pytest -p tests.tools.quick_start -n 4 --dist loadgroup $(ARGS)
 
 run: $(VENV)/.lab
 	@$(PY) -m cachepool_lib.lab.course

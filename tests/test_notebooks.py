@@ -59,7 +59,7 @@ def nbval(*paths: Path) -> tuple[int, set[str]]:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-W", "error", "-q"]
         + [f"--nbval-cell-timeout={CELL_TIMEOUT}", "-p", "no:cacheprovider", "--color=no"]
-        + ["-p", "tests.tools.nbval_kernels"]
+        + ["-p", "tests.tools.quick_start", "-p", "tests.tools.nbval_kernels"]
         + [str(path) for path in paths],
         cwd=ROOT,
         env=environment,

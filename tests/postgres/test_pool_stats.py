@@ -92,7 +92,7 @@ async def test_who_gives_up_has_waited() -> None:
 
 async def test_who_waits_for_a_pool_to_be_closed_and_gives_up_is_counted() -> None:
     """Its connections are another opening's, but it got none in time."""
-    async with witness() as seen, pool(seen, 1, 1, acquire_timeout=0.05) as made:
+    async with witness() as seen, pool(seen, 1, 1) as made:
         hold = await Hold(made).__aenter__()
         closing = asyncio.create_task(made.close())
         await until(lambda: "closed" in repr(made))
@@ -100,7 +100,7 @@ async def test_who_waits_for_a_pool_to_be_closed_and_gives_up_is_counted() -> No
         await asyncio.sleep(0)
         before = made.stats()
         with pytest.raises(PoolTimeout, match="still being closed"):
-            await made.fetchval("SELECT 1")
+            await made.acquire(timeout=0.05)
         now = made.stats()
         assert (now.timeouts, now.waits.count) == (before.timeouts + 1, before.waits.count + 1)
         await hold.free()
@@ -240,13 +240,13 @@ async def test_numbers_go_on_after_an_outage_and_when_it_is_opened_again() -> No
     async with (
         witness() as seen,
         lab.Proxy(seen.url) as proxy,
-        pool(seen, 2, 2, url=proxy.url, command_timeout=0.2) as made,
+        pool(seen, 2, 2, url=proxy.url) as made,
     ):
         await made.initialize()
         async with Hold(made):
             proxy.stall()
             with pytest.raises(QueryTimeout):
-                await made.fetchval("SELECT 1")
+                await made.fetchval("SELECT 1", timeout=0.2)
             silent = made.stats()
             assert (silent.in_use, silent.acquired, silent.holds.count) == (1, 2, 1)
         await made.close()

@@ -18,7 +18,17 @@ from redis.exceptions import OutOfMemoryError
 
 from cachepool_lib import CachePoolError, CacheUnavailable, RedisCache, lab
 from tests.tools.async_cache_tools import answer
-from tests.tools.redis_tools import Lag, cache, namespace, namespace_of, raw, until, until_back, url
+from tests.tools.redis_tools import (
+    Lag,
+    cache,
+    connected,
+    namespace,
+    namespace_of,
+    raw,
+    until,
+    until_back,
+    url,
+)
 from tests.tools.stand_in_server import requests, serving
 
 pytestmark = pytest.mark.anyio
@@ -225,8 +235,8 @@ async def test_connect_always_raises(fault: str) -> None:
                 await made.connect()
         if broken.mend_it:
             await broken.mend_it()
-            await made.connect()
-            assert await made.set("a", 1, ttl=1) is True
+            await connected(made)
+            assert "circuit" not in repr(made)  # the next call asks Redis
 
 
 async def test_a_crowd_does_not_wait_for_a_silent_server() -> None:

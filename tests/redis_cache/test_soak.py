@@ -5,6 +5,7 @@ Bounded in time: CACHEPOOL_SOAK_SECONDS, 8 if it is not set.
 
 import asyncio
 import contextlib
+import math
 import os
 import random
 import time
@@ -17,7 +18,7 @@ import psutil
 import pytest
 
 from cachepool_lib import RedisCache, lab
-from tests.tools.redis_tools import Lag, raw
+from tests.tools.redis_tools import Lag, raw, until
 
 pytestmark = pytest.mark.anyio
 
@@ -50,7 +51,7 @@ class Soak:
         self.done: Counter[str] = Counter()
         self.slowest = 0.0
         self.chance = random.Random(7)
-        self.end = time.monotonic() + SECONDS
+        self.end = math.inf  # of the story, as soon as it has begun well
 
     async def caller(self, number: int) -> None:
         process = self.processes[number % len(self.processes)]
@@ -103,6 +104,8 @@ class Soak:
         return got
 
     async def faults(self) -> None:
+        await until(lambda: self.done["confirmed"])
+        self.end = time.monotonic() + SECONDS
         while time.monotonic() < self.end - 1:
             await asyncio.sleep(self.chance.random())
             fault = self.chance.choice(

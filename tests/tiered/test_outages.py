@@ -27,7 +27,7 @@ async def behind_a_proxy(
     async with (
         lab.Proxy(where) as proxy,
         RedisCache(where, namespace=namespace, timeout=5) as plain,
-        tiers(proxy.url, namespace, clock=clock, **{"timeout": 0.25, **options}) as tiered,
+        tiers(proxy.url, namespace, clock=clock, **options) as tiered,
     ):
         await tiered.connect()
         yield proxy, tiered, plain
@@ -174,7 +174,7 @@ async def test_a_silent_server_is_left(monkeypatch: pytest.MonkeyPatch, seconds:
     """Connections stay open and nothing comes: it is noticed, or what is held back is heard."""
     monkeypatch.setattr(subscriber, "SILENT_SECONDS", seconds)
     clock = ManualClock()
-    async with behind_a_proxy(clock) as (proxy, tiered, plain):
+    async with behind_a_proxy(clock, timeout=1) as (proxy, tiered, plain):
         await tiered.set("a", "old")
         proxy.stall()
         await plain.delete("a")
@@ -238,7 +238,7 @@ async def test_fail_open_false_raises_where_redis_is_needed() -> None:
 async def test_a_write_whose_caller_leaves_counts_here_at_once() -> None:
     """Cancelled in the middle, it is sent all the same."""
     clock = ManualClock()
-    async with behind_a_proxy(clock, timeout=5) as (proxy, tiered, plain):
+    async with behind_a_proxy(clock) as (proxy, tiered, plain):
         await tiered.set_many({"a": "old", "b": "old"})
         proxy.stall()
         writes = [asyncio.create_task(tiered.delete("a")), asyncio.create_task(tiered.set("b", 1))]

@@ -79,7 +79,7 @@ async def test_a_hundred_milliseconds_after_the_last_write_all_agree() -> None:
     url = await redis_tools.url()
     total: Counter[str] = Counter()
     async with (
-        four(url, namespace) as every,
+        four(url, namespace, pause=0.1) as every,  # within which all have to agree
         RedisCache(url, namespace=namespace, timeout=5) as plain,
     ):
         for _ in range(4):
@@ -87,7 +87,6 @@ async def test_a_hundred_milliseconds_after_the_last_write_all_agree() -> None:
             await asyncio.sleep(0.7)  # for how long they write
             done, _ = await every.stop()
             total += done
-            await asyncio.sleep(0.1)  # within which all have to agree
             pages = await every.pages()
             assert pages == [[await plain.get(("page", key)) for key in range(8)]] * 4
         await plain.clear()

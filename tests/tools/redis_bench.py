@@ -12,6 +12,8 @@ from tests.tools import redis_tools
 class OverRedis(Bench):
     """Time moves by what is left of each key. From its first move on, real time stands still.
 
+    A load that is under way when time moves ends after that, however long the move takes.
+
     Stands before the Bench that it changes: `class RedisBench(OverRedis, DecoratorBench)`.
     """
 
@@ -22,6 +24,8 @@ class OverRedis(Bench):
         self.loading = asyncio.Event()
         self.reads: set[asyncio.Task[Any]] = set()
         self.seen: float | None = None
+        self.still = asyncio.Event()  # no move is under way
+        self.still.set()
 
     def cache(self, **options: Any) -> RedisCache:
         """A cache that nobody else uses."""
@@ -34,7 +38,10 @@ class OverRedis(Bench):
     async def read(self, cache: Any, key: Any, load: Load, **options: Any) -> Any:
         async def loading() -> Any:
             self.loading.set()
-            return await load()
+            try:
+                return await load()
+            finally:
+                await self.still.wait()
 
         me = asyncio.current_task()
         assert me is not None
@@ -53,8 +60,10 @@ class OverRedis(Bench):
         now = time.monotonic()
         spent = 0 if self.seen is None else now - self.seen
         self.seen = now
+        self.still.clear()
         for _, namespace in self.caches[-1:]:
             await redis_tools.shift(self.client, namespace, seconds - spent)
+        self.still.set()
 
     async def close(self) -> None:
         for cache, _ in self.caches:

@@ -10,7 +10,7 @@ from typing import Any
 
 import redis.asyncio
 
-from cachepool_lib import RedisCache
+from cachepool_lib import CacheUnavailable, RedisCache
 from cachepool_lib.lab.servers.services import services
 
 _numbers = itertools.count()
@@ -109,6 +109,14 @@ async def until(holds: Any, seconds: float = 20) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it did not happen"
         await asyncio.sleep(0.002)
+
+
+async def connected(made: RedisCache) -> None:
+    """Have it connect, as soon as a busy machine lets it do so within its timeout."""
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(CacheUnavailable):
+                return await made.connect()
 
 
 async def until_back(made: RedisCache) -> float:

@@ -1,8 +1,8 @@
 """A process with a TieredCache that reads and writes at random, for the tests across processes.
 
 Started with a JSON line of settings; says "ready" once it is connected. At a line "run" it reads
-and writes until a line "stop", and then says what it did; at a line "tell" it says what it has for
-each key, as `get` answers.
+and writes until a line "stop", and then says what it did; at a line "tell" it says, after a
+pause, what it has for each key, as `get` answers.
 """
 
 import asyncio
@@ -91,6 +91,11 @@ async def main(told: dict[str, Any]) -> None:
                 told_of = {**visitor.done, "worst": visitor.worst, "hits": stats.hits, "near": near}
                 print(json.dumps(told_of), flush=True)
             elif order == "tell":
+                await asyncio.sleep(told.get("pause", 0))
+                # What was published before this is asked has been sent before the answer.
+                await second.get("anything")
+                for _ in range(10):  # what has come is heard in the next turns of the loop
+                    await asyncio.sleep(0)
                 has = [await cache.get(("page", key)) for key in visitor.keys]
                 print(json.dumps(has), flush=True)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import asyncpg
@@ -10,45 +10,60 @@ import pytest
 
 from cachepool_lib import lab
 from tests.tools.pgbouncer import POOLERS, pooler
+from tests.tools.shared_servers import Database, SharedPostgres, shared_postgres
 
-pytestmark = pytest.mark.anyio
+# One PostgreSQL for all of them: they stay on one worker.
+pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("pooler")]
 
 Connect = Callable[..., Any]
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[SharedPostgres]:
+    with shared_postgres(50) as running:
+        yield running
+
+
+@pytest.fixture
+async def database(server: SharedPostgres, anyio_backend: Any) -> AsyncIterator[Database]:
+    async with server.database() as mine:
+        yield mine
+
+
 @pytest.fixture(params=POOLERS)
-async def pooled(request: pytest.FixtureRequest, anyio_backend: Any) -> AsyncIterator[Any]:
+async def pooled(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[Any]:
     """`await pooled(size)` puts one of so many connections in front of a PostgreSQL: connect."""
     ways: list[Any] = []
     clients: list[Any] = []
-    async with lab.postgres(50) as server:
 
-        async def put(size: int) -> Connect:
-            way = pooler(request.param, server.url, size)
-            url = await way.__aenter__()
-            ways.append(way)
+    async def put(size: int) -> Connect:
+        way = pooler(request.param, database.url, size)
+        url = await way.__aenter__()
+        ways.append(way)
 
-            async def connect(**options: Any) -> Any:
-                client = await asyncpg.connect(url, **{"statement_cache_size": 0} | options)
-                clients.append(client)
-                return client
+        async def connect(**options: Any) -> Any:
+            client = await asyncpg.connect(url, **{"statement_cache_size": 0} | options)
+            clients.append(client)
+            return client
 
-            return connect
+        return connect
 
-        put.server = server  # type: ignore[attr-defined]
-        yield put
-        for client in clients:
-            client.terminate()
-        for way in ways:
-            await way.__aexit__(None, None, None)
+    yield put
+    for client in clients:
+        client.terminate()
+    for way in ways:
+        await way.__aexit__(None, None, None)
 
 
-async def test_a_hundred_clients_share_five_connections(pooled: Any) -> None:
+async def test_a_hundred_clients_share_five_connections(pooled: Any, database: Database) -> None:
     """All are answered, and the server never has more than five."""
     connect = await pooled(5)
     clients = await asyncio.gather(*(connect() for _ in range(100)))
-    admin = await asyncpg.connect(pooled.server.admin_urls[0])
-    count = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'shop'"
+    admin = await asyncpg.connect(database.admin_url)
+    count = (
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE usename = 'shop' AND datname = current_database()"
+    )
     asked = [client.fetchval("SELECT $1::int FROM pg_sleep(0.01)", n) for n, client in
              enumerate(clients)]  # fmt: skip
     answers = asyncio.gather(*asked)
@@ -137,9 +152,9 @@ async def test_who_leaves_in_the_middle_of_a_transaction_leaves_nothing(pooled: 
     assert await other.fetchval("SELECT pg_backend_pid()") != pid
 
 
-async def test_transactions_follow_one_another_on_a_connection() -> None:
+async def test_transactions_follow_one_another_on_a_connection(database: Database) -> None:
     """`turns` says who had it, from when to when."""
-    async with lab.postgres(50) as server, lab.Pooler(server.url, 2) as made:
+    async with lab.Pooler(database.url, 2) as made:
         assert repr(made) == "<Pooler: 0 clients>"
         clients = [await asyncpg.connect(made.url, statement_cache_size=0) for _ in range(6)]
         made.turns.clear()
