@@ -5,6 +5,7 @@
 #   make doctor  say in half a minute whether the course runs on this machine
 #   make handout copies for a class, as archives in dist/
 #   make guide   the instructor's guide, made of the notebooks: dist/guide.html; START=13:30 if not at 09:00
+#   make stick   all that a room without network needs, in dist/stick; PYTHONS="python3.11 python3.12" if not this one
 #   make grade FROM=FOLDER   look at the exercises that a class handed in, a table in grades.csv
 #   make test    run all tests, the notebooks included
 #   make run     execute the whole course without a browser, pages in site/
@@ -21,7 +22,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input install -qq -c constr
 # Where that is set, each of some thousand processes of the tests would compile the library anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help lab reset service doctor handout guide grade test run check bench setup constraints picture FORCE
+.PHONY: help lab reset service doctor handout guide stick grade test run check bench setup constraints picture FORCE
 help:
 	@sed -n '/^#   make/s/^# //p' Makefile
 
@@ -42,6 +43,9 @@ handout: $(VENV)/.lab
 
 guide: $(VENV)/.lab
 	@$(PY) -m cachepool_lib.lab.classroom guide $(START)
+
+stick: $(VENV)/.lab
+	@$(PY) -m cachepool_lib.lab.classroom stick $(PYTHONS)
 
 grade: $(VENV)/.lab
 	@$(PY) -m cachepool_lib.lab.classroom grade "$(FROM)"

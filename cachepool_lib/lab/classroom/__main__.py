@@ -17,6 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("handout", help="write archives of copies for a class to dist/")
     guide = commands.add_parser("guide", help="write the instructor's guide, dist/guide.html")
     guide.add_argument("start", nargs="?", default="09:00", help="when a notebook begins (09:00)")
+    stick = commands.add_parser("stick", help="put all that a room without network needs in dist/")
+    stick.add_argument("pythons", nargs="*", help="interpreters, such as python3.12 (this one)")
     given = parser.parse_args(arguments)
     try:
         return _do(given)
@@ -46,6 +48,11 @@ def _do(given: argparse.Namespace) -> int:
             from cachepool_lib.lab.classroom.guide import make_guide
 
             print(make_guide(given.start))
+            return 0
+        case "stick":
+            from cachepool_lib.lab.classroom.stick import make_stick
+
+            print(make_stick(given.pythons))
             return 0
     raise AssertionError(given.command)
 
