@@ -9,6 +9,7 @@
 #   make grade FROM=FOLDER   look at the exercises that a class handed in, a table in grades.csv
 #   make test    run all tests, the notebooks included
 #   make run     execute the whole course without a browser, pages in site/
+#   make slides  execute the whole course, and make slides of it, in slides/; STAGE=1: in 45 minutes each
 #   make check   ruff and mypy
 #   make bench   measure caches, decorator and pool beside their peers
 #   make setup   only set up .venv
@@ -22,7 +23,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input install -qq -c constr
 # Where that is set, each of some thousand processes of the tests would compile the library anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help lab reset service doctor handout guide stick grade test run check bench setup constraints picture FORCE
+.PHONY: help lab reset service doctor handout guide stick grade test run slides check bench setup constraints picture FORCE
 help:
 	@sed -n '/^#   make/s/^# //p' Makefile
 
@@ -57,6 +58,9 @@ test: $(VENV)/.dev
 run: $(VENV)/.lab
 	@$(PY) -m cachepool_lib.lab.course
 
+slides: $(VENV)/.slides
+	@$(PY) -m cachepool_lib.lab.course slides $(if $(STAGE),--stage)
+
 check: $(VENV)/.dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -67,11 +71,16 @@ bench: $(VENV)/.dev
 
 setup: $(VENV)/.dev
 
-# lab is all that a learner needs; dev adds what tests, checks and benchmarks need.
+# lab is all that a learner needs; slides adds reveal.js, dev adds what tests, checks and benchmarks need.
 $(VENV)/.lab: $(VENV)/.interpreter pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (once; a minute or two) …"
 	@$(PIP) -e '.[lab]'
 	@touch $@
+
+$(VENV)/.slides: $(VENV)/.interpreter pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) with what slides need (once; a minute or two) …"
+	@$(PIP) -e '.[lab,slides]'
+	@touch $(VENV)/.lab $@
 
 $(VENV)/.dev: $(VENV)/.interpreter pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) with the tools for tests (once; a minute or two) …"

@@ -3,10 +3,12 @@
 What differs between stores is a Slot: one key of a store, for the length of one call.
 """
 
+import math
+import random
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, NamedTuple, Protocol, TypedDict, TypeVar
 
-from cachepool_lib._validate import Seconds, seconds
+from cachepool_lib._validate import Seconds, number, seconds
 from cachepool_lib.errors import NotLoaded
 from cachepool_lib.single_flight import Call, SingleFlight
 from cachepool_lib.stats import Counts
@@ -27,6 +29,7 @@ class LoadKeywords(TypedDict, total=False):
 
     stale_while_revalidate: Seconds
     stale_if_error: Seconds
+    early_refresh: float
     retry_after: Seconds
 
 
@@ -36,7 +39,14 @@ class LoadOptions:
     Raises TypeError or ValueError for a bad one.
     """
 
-    __slots__ = ("retry_after", "stale", "stale_if_error", "stale_while_revalidate", "ttl")
+    __slots__ = (
+        "early_refresh",
+        "retry_after",
+        "stale",
+        "stale_if_error",
+        "stale_while_revalidate",
+        "ttl",
+    )
 
     def __init__(
         self,
@@ -44,11 +54,13 @@ class LoadOptions:
         stale_while_revalidate: Seconds = 0,
         stale_if_error: Seconds = 0,
         retry_after: Seconds = 1,
+        early_refresh: float = 0,
     ) -> None:
         self.ttl = ttl if ttl is None or callable(ttl) else seconds("ttl", ttl)
         self.stale_while_revalidate = seconds("stale_while_revalidate", stale_while_revalidate)
         self.stale_if_error = seconds("stale_if_error", stale_if_error)
         self.retry_after = seconds("retry_after", retry_after)
+        self.early_refresh = number("early_refresh", early_refresh)
         # Seconds after its ttl that a value may be of use.
         self.stale = max(self.stale_while_revalidate, self.stale_if_error)
 
@@ -56,6 +68,14 @@ class LoadOptions:
         """Seconds that *value* is to be kept; None means the store's default."""
         ttl = self.ttl(value) if callable(self.ttl) else self.ttl
         return None if ttl is None else seconds("ttl", ttl)
+
+
+def early(load_seconds: float, beta: float) -> float:
+    """Seconds before its end that a value is to be loaded anew, drawn for this one read of it.
+
+    XFetch: the longer its load took, and the nearer the end, the likelier.
+    """
+    return load_seconds * beta * -math.log(1 - random.random())  # random() may be 0
 
 
 class Found(NamedTuple):

@@ -54,7 +54,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", "default:loop is closed:ResourceWarning")
 
 
-LONG = {"test_notebooks.py", "test_setup.py", "test_browser.py", "test_benchmarks.py"}
+LONG = {
+    "test_notebooks.py",
+    "test_setup.py",
+    "test_browser.py",
+    "test_browser_slides.py",
+    "test_benchmarks.py",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

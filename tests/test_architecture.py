@@ -15,9 +15,16 @@ LAB = "cachepool_lib.lab"
 MOST_LINES = 300
 # Each imports from those before it alone.
 ROOMS = (
-    "charts", "notebook", "simulation", "servers", "contracts", "exercises", "experiments",
+    "slides",
+    "charts",
+    "notebook",
+    "simulation",
+    "servers",
+    "contracts",
+    "exercises",
+    "experiments",
     "classroom",
-)  # fmt: skip
+)
 
 
 def modules(package: Path) -> dict[str, Path]:

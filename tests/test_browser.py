@@ -18,10 +18,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from cachepool_lib.lab.copies import ORIGIN, make_copies
 from cachepool_lib.lab.servers.embedded import free_port
+from tests.tools.browser import chromium
 from tests.tools.ci import in_ci
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -39,15 +40,8 @@ pytestmark = pytest.mark.xdist_group("browser")
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        if os.environ.get("CACHEPOOL_CI_BROWSER") == "1":
-            pytest.fail("no chromium on this machine, and CACHEPOOL_CI_BROWSER=1 asks for it")
-        pytest.skip("no chromium on this machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @dataclass

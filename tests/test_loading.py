@@ -135,6 +135,106 @@ async def test_refresh_replaces_what_is_at_hand(cache: Cache) -> None:
     assert await cache.get("k") == "new"
 
 
+EARLY: dict[str, Any] = {"ttl": 60, "early_refresh": 1e9}  # always due
+
+
+async def loaded(cache: Cache, loads: Loads, key: str = "k") -> None:
+    """Have *cache* load "old"; that takes longer than 0 s, which would never be early."""
+    first = asyncio.create_task(cache.get_or_load(key, loads, **EARLY))
+    await redis_tools.until(lambda: len(loads))
+    loads[0].set_result("old")
+    assert await first == "old"
+
+
+async def settled(cache: Cache) -> None:
+    """Wait until no load is under way on this event loop."""
+    if cache.shared:
+        await redis_tools.until(lambda: not redis_tools.loads_of(cache))
+    else:
+        await turns()
+
+
+async def test_early_refresh_loads_behind_what_it_serves(cache: Cache) -> None:
+    """Before the value ends; meanwhile all are served, and one load runs."""
+    loads = Loads()
+    await loaded(cache, loads)
+    for _ in range(3):
+        assert await cache.get_or_load("k", loads, **EARLY) == "old"
+    await redis_tools.until(lambda: len(loads) == 2)
+    assert await cache.get_or_load("k", loads, **EARLY) == "old"
+    assert await cache.get_or_load("k", loads) == "old"
+    loads[1].set_result("new")
+    await settled(cache)
+    assert await cache.get("k") == "new"
+    assert len(loads) == 2
+    stats = cache.stats()
+    assert (stats.hits, stats.misses, stats.loads) == (6, 1, 2)
+
+
+async def test_early_refresh_of_many_is_one_call(cache: Cache) -> None:
+    """Those keys that are due are loaded behind their values, together."""
+    asked: list[list[str]] = []
+    end = asyncio.Event()
+
+    async def load(keys: list[str]) -> dict[str, int]:
+        asked.append(keys)
+        await end.wait()
+        return dict.fromkeys(keys, len(asked))
+
+    end.set()
+    first = await cache.get_or_load_many("ab", load, **EARLY)
+    assert first == {"a": 1, "b": 1}
+    await cache.set("c", "set")
+    end.clear()
+    assert await cache.get_or_load_many("cab", load, **EARLY) == {"c": "set", **first}
+    await redis_tools.until(lambda: len(asked) == 2)
+    assert asked == [["a", "b"], ["a", "b"]]
+    end.set()
+    await settled(cache)
+    assert await cache.get_many("ab") == {"a": 2, "b": 2}
+    assert cache.stats().hits == 5
+
+
+async def test_what_was_set_is_not_refreshed_early(cache: Cache) -> None:
+    """Nobody knows how long its load would take; nor of what was loaded before it was set."""
+    loads = Loads()
+    await loaded(cache, loads)
+    await cache.set("k", "set")
+    for _ in range(5):
+        assert await cache.get_or_load("k", loads, **EARLY) == "set"
+    await settled(cache)
+    assert len(loads) == 1
+
+
+async def test_after_a_failure_the_next_early_refresh_waits(cache: Cache) -> None:
+    """The value is served until its ttl ends, and retry_after passes before the next attempt."""
+    loads = Loads()
+    await loaded(cache, loads)
+    patient = {**EARLY, "retry_after": 60}
+    assert await cache.get_or_load("k", loads, **patient) == "old"
+    await redis_tools.until(lambda: len(loads) == 2)
+    loads[1].set_exception(LookupError("the database is down"))
+    await settled(cache)
+    for _ in range(5):
+        assert await cache.get_or_load("k", loads, **patient) == "old"
+        await settled(cache)
+    assert len(loads) == 2
+    assert cache.stats().load_failures == 1
+
+
+async def test_a_delete_voids_an_early_refresh(cache: Cache) -> None:
+    """It may have read what the delete says has changed."""
+    loads = Loads()
+    await loaded(cache, loads)
+    assert await cache.get_or_load("k", loads, **EARLY) == "old"
+    await redis_tools.until(lambda: len(loads) == 2)
+    await cache.delete("k")
+    loads[1].set_result("of before")
+    await settled(cache)
+    await turns()
+    assert await cache.get("k") is None
+
+
 def run(coroutine: Any) -> Any:
     """What a coroutine returns that never suspends."""
     with pytest.raises(StopIteration) as end:

@@ -48,6 +48,10 @@ def with_tag(cell: NotebookNode, tag: str) -> NotebookNode:
         (new_markdown_cell("<details>"), "<details> not closed"),
         (new_markdown_cell("text"), "no slide type"),
         (
+            new_markdown_cell("text", metadata={"slideshow": {"slide_type": "skip"}}),
+            "an explanation that no slide shows",
+        ),
+        (
             with_tag(new_code_cell("x"), "exercise-1"),
             "exercise 1 has exercise, not exercise, check",
         ),

@@ -89,7 +89,6 @@ def async_cache(
             `__main__`.
         maxsize, jitter, clock: of its own cache, as AsyncCache takes them.
         stale_while_revalidate, stale_if_error, early_refresh, retry_after: as in `get_or_load`.
-            early_refresh is for memory only.
 
     Raises:
         TypeError: when decorating, for what is not an async function; at a call, before the
@@ -137,8 +136,8 @@ def _require_cache(cache: Any, windows: dict[str, Any]) -> None:
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
         return
     for name in windows.keys() - {parameter.name for parameter in takes}:
-        whose = "memory only" if name == "early_refresh" else "caches that take it"
-        raise TypeError(f"{name} is for {whose}: {type(cache).__name__}.get_or_load does not")
+        kind = type(cache).__name__
+        raise TypeError(f"{name} is for caches that take it: {kind}.get_or_load does not")
 
 
 def _is_async(function: Any) -> bool:

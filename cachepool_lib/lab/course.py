@@ -3,7 +3,8 @@
 Alone it executes every notebook in notebooks/ from its first cell to its last, each in a fresh
 kernel of the Python that runs this, and writes what a reader would see to site/ as pages that open
 offline; the notebooks stay as they are. `… open` opens the learner's copies in JupyterLab, `… reset
-01` makes the copy of one notebook anew, `… copies` only makes those that are missing.
+01` makes the copy of one notebook anew, `… copies` only makes those that are missing, `… slides`
+executes the notebooks for decks that a speaker shows.
 """
 
 import argparse
@@ -13,6 +14,8 @@ import re
 import sys
 import time
 from base64 import b64encode
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -26,8 +29,11 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbconvert import HTMLExporter
 from traitlets.config import Config
 
+from cachepool_lib.lab.charts.canvas import DPI
 from cachepool_lib.lab.copies import NOTEBOOKS, WORK, make_copies, reset
 
+SITE = Path("site")
+SLIDES = Path("slides")  # beside notebooks/: links to files lead to the same ones
 CELL_TIMEOUT = 120  # seconds; the slowest cell takes a few
 BAR = 30  # characters
 
@@ -78,6 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("reset", help="make the copy of one notebook anew").add_argument(
         "number", help="of the notebook, such as 01"
     )
+    slides = commands.add_parser("slides", help="run the course, and make slides of it")
+    slides.add_argument("--stage", action="store_true", help="only what fits its minutes on stage")
     given = parser.parse_args(arguments)
     try:
         match given.command:
@@ -86,6 +94,8 @@ def main(arguments: list[str] | None = None) -> int:
             case "copies" | "open":
                 for line in make_copies():
                     print(line)
+            case "slides":
+                return run_slides(stage=given.stage)
             case _:
                 return run_all()
     except (OSError, ValueError) as error:
@@ -124,22 +134,45 @@ def open_lab() -> None:
     LabApp.launch_instance(options)
 
 
-def run_all(notebooks: Path = NOTEBOOKS, site: Path = Path("site")) -> int:
-    """Run and publish the course; print a line a notebook. Returns the exit status."""
+def run_slides(*, stage: bool) -> int:
+    """Run the course and make a deck of each notebook. Returns the exit status.
+
+    Executed rather than taken from the notebooks: those hold charts of 800 pixels, for a page.
+    """
+    from cachepool_lib.lab.slides import SHARP, copy_reveal, deck  # pages need no reveal.js
+
+    os.environ[DPI] = SHARP
+    try:
+        copy_reveal(SLIDES)
+    except ModuleNotFoundError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return run_all(site=SLIDES, publish=partial(deck, stage=stage))
+
+
+def run_all(
+    notebooks: Path = NOTEBOOKS,
+    site: Path = SITE,
+    publish: Callable[[Any, Path], str] | None = None,
+) -> int:
+    """Run and *publish* the course, as pages if not told otherwise; print a line a notebook.
+
+    Returns the exit status.
+    """
     paths = sorted(notebooks.glob("*.ipynb"))
     if not paths:
         print(f"No notebooks in {notebooks.resolve()}: run this in the project's folder.")
         return 2
     site.mkdir(parents=True, exist_ok=True)
-    outcomes = [run(path, site) for path in paths]
+    outcomes = [run(path, site, publish or page) for path in paths]
     print()
     print(*outcomes, sep="\n")
-    print(f"Pages: {site}/{paths[0].stem}.html and its neighbours")
+    print(f"To be opened: {site}/{paths[0].stem}.html and its neighbours")
     return int(any(outcome.failure for outcome in outcomes))
 
 
-def run(path: Path, site: Path) -> Outcome:
-    """Execute one notebook, up to the first cell that fails, and write its page."""
+def run(path: Path, site: Path, publish: Callable[[Any, Path], str]) -> Outcome:
+    """Execute one notebook, up to the first cell that fails, and write its HTML."""
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     started, at = time.perf_counter(), 0
@@ -155,6 +188,7 @@ def run(path: Path, site: Path) -> Outcome:
         kernel_manager_class=ThisPython,
         resources={"metadata": {"path": str(path.parent)}},
         store_widget_state=False,
+        coalesce_streams=True,
         on_cell_execute=next_cell,
     )
     failure = None
@@ -168,7 +202,7 @@ def run(path: Path, site: Path) -> Outcome:
         failure = f"cell {at}: the kernel died"
     seconds = time.perf_counter() - started
     progress(path.stem, at, len(code), end="\n")
-    (site / f"{path.stem}.html").write_text(page(notebook, path), encoding="utf-8")
+    (site / f"{path.stem}.html").write_text(publish(notebook, path), encoding="utf-8")
     return Outcome(path.stem, seconds, at, servers(code), failure)
 
 

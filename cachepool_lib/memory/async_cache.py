@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from typing import Any, Self, TypeVar, Unpack
 
 from cachepool_lib import loading
-from cachepool_lib._validate import Seconds, fraction, number, seconds, whole
+from cachepool_lib._validate import Seconds, fraction, seconds, whole
 from cachepool_lib.loading import MISSING, TTL, Loader, LoadKeywords, LoadOptions, nothing
 from cachepool_lib.loading_many import get_or_load_many
 from cachepool_lib.memory.slot import MemorySlot
@@ -181,11 +181,12 @@ class AsyncCache:
             seconds("ttl", ttl)  # a bad one is refused at a hit, too; the usual one costs no call
         now = self._clock()
         entry = self._store.lookup(key, now)
-        if entry is not None and not (early_refresh and entry.is_due_early(now, early_refresh)):
+        if entry is not None and not (early_refresh and entry.due_early(now, early_refresh)):
             value: T = entry.value
             return value
-        number("early_refresh", early_refresh)
-        options = LoadOptions(ttl, stale_while_revalidate, stale_if_error, retry_after)
+        options = LoadOptions(
+            ttl, stale_while_revalidate, stale_if_error, retry_after, early_refresh
+        )
         slot = self._slot(key, due_early=entry is not None)
         if entry is None and not options.stale:  # there is nothing to be found
             value = await loading.join_or_load(slot, loader, options)
@@ -198,8 +199,6 @@ class AsyncCache:
         keys: Iterable[K],
         loader: Callable[[list[K]], Awaitable[Mapping[K, T]]],
         ttl: TTL = None,
-        *,
-        early_refresh: float = 0,
         **options: Unpack[LoadKeywords],
     ) -> dict[K, T]:
         """The values of *keys*, in their order; one call of *loader* loads those not at hand.
@@ -230,12 +229,12 @@ class AsyncCache:
         each of its keys; and it reaches all who have joined. Each key counts as one request, and if
         it is loaded as one load.
         """
-        number("early_refresh", early_refresh)
         checked = LoadOptions(ttl, **options)
+        beta = checked.early_refresh
         keys, now, at_hand, due = list(dict.fromkeys(keys)), self._clock(), {}, set()
         for key in keys:
             entry = self._store.lookup(key, now)
-            if entry is not None and early_refresh and entry.is_due_early(now, early_refresh):
+            if entry is not None and beta and entry.due_early(now, beta):
                 due.add(key)
             elif entry is not None:
                 at_hand[key] = entry.value
@@ -246,20 +245,13 @@ class AsyncCache:
         return await get_or_load_many(keys, at_hand, slot, loader, checked)
 
     async def refresh(
-        self,
-        key: Hashable,
-        loader: Loader[T],
-        ttl: TTL = None,
-        *,
-        early_refresh: float = 0,
-        **options: Unpack[LoadKeywords],
+        self, key: Hashable, loader: Loader[T], ttl: TTL = None, **options: Unpack[LoadKeywords]
     ) -> T:
         """Load *key* now, whatever is at hand, which is served to others until it is there.
 
         The arguments are those of `get_or_load`. It joins no load under way, which may have read
         what has changed since; that one is not stored. A failure is raised, and changes nothing.
         """
-        number("early_refresh", early_refresh)
         slot, checked = self._slot(key), LoadOptions(ttl, **options)
         value: T = await loading.refresh(slot, loader, checked)
         return value

@@ -1,12 +1,11 @@
 """One value in memory: until when it is fresh, and until when it may be served stale."""
 
 import math
-import random
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
-from cachepool_lib.loading import LoadOptions
+from cachepool_lib.loading import LoadOptions, early
 
 
 @dataclass(slots=True)
@@ -33,7 +32,8 @@ class Entry:
             failed and age < min(reader.stale_if_error, stored.stale_if_error)
         )
 
-    def is_due_early(self, now: float, beta: float) -> bool:
-        """XFetch: the longer the load took and the nearer the end, the likelier."""
-        early = self.load_seconds * beta * -math.log(1 - random.random())  # random() may be 0
-        return now >= self.retry_at and now + early >= self.expires_at
+    def due_early(self, now: float, beta: float) -> float:
+        """Seconds before its end that it is to be loaded anew, if that is now; else 0."""
+        seconds = early(self.load_seconds, beta)
+        due = now >= self.retry_at and now + seconds >= max(self.expires_at, self.ends_at)
+        return seconds if due else 0.0

@@ -7,7 +7,7 @@ from redis.exceptions import ConnectionError, ResponseError
 
 from cachepool_lib.redis_cache.batch import Command
 from cachepool_lib.redis_cache.client import may_have_moved, word
-from cachepool_lib.redis_cache.scripts import STORE
+from cachepool_lib.redis_cache.scripts import SET, STORE
 
 
 class NoConnection(Exception):
@@ -50,7 +50,7 @@ class Connections:
                 self._apart = True
                 again = await self._on_one([command.args for command in alike])
                 told += zip(alike, again, strict=True)
-            else:  # another error, or what makes no sense
+            else:  # the same for all: done, another error, or what makes no sense
                 told += ((command, reply) for command in alike)
         return told
 
@@ -123,12 +123,12 @@ def each_alone(commands: list[Command]) -> list[tuple[list[Command], tuple[Any, 
 def together(commands: list[Command]) -> list[tuple[list[Command], tuple[Any, ...]]]:
     """What to send for *commands*, each with those that it answers.
 
-    GETs go as one MGET, values to store as one script: that takes half the time.
+    GETs go as one MGET, values to set or to store as one script: that takes half the time.
     """
     kinds: dict[Any, list[Command]] = {}
     for command in commands:
         kind = command.args[1] if command.args[0] == "EVAL" else command.args[0]
-        kinds.setdefault(kind if kind in ("GET", STORE) else command, []).append(command)
+        kinds.setdefault(kind if kind in ("GET", SET, STORE) else command, []).append(command)
     return [(alike, _as_one([command.args for command in alike])) for alike in kinds.values()]
 
 
@@ -137,8 +137,10 @@ def _as_one(alike: list[tuple[Any, ...]]) -> tuple[Any, ...]:
         return alike[0]
     if alike[0][0] == "GET":
         return "MGET", *(name for _, name in alike)
-    names = [name for args in alike for name in args[3:7]]
-    return "EVAL", STORE, len(names), *names, *(part for args in alike for part in args[7:])
+    values = [args[3] for args in alike]
+    others = [name for args in alike for name in args[4:7]]
+    told = [part for args in alike for part in args[7:]]
+    return "EVAL", alike[0][1], 4 * len(alike), *values, *others, *told
 
 
 def pack(commands: list[tuple[Any, ...]]) -> bytes:

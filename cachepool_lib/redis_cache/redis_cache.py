@@ -213,6 +213,7 @@ class RedisCache:
         *,
         stale_while_revalidate: Seconds = 0,
         stale_if_error: Seconds = 0,
+        early_refresh: float = 0,
         retry_after: Seconds = 1,
     ) -> T:
         """The value of *key*, from *loader* where it is not at hand; waits for the load, if any.
@@ -222,12 +223,16 @@ class RedisCache:
         process that waits tries for itself, and waits for no second failure (with *retry_after* 0
         it does: nothing tells it of the first). Where Redis is away each process loads for itself,
         and such a load is not stored. A value that can't be encoded is returned, but not stored;
-        that is logged.
+        that is logged. With *early_refresh* a hit asks, in the same trip, how long the value has
+        left, and how long its load took: the load that stores keeps that if it has the option, too.
         """
-        options = LoadOptions(ttl, stale_while_revalidate, stale_if_error, retry_after)
+        options = LoadOptions(
+            ttl, stale_while_revalidate, stale_if_error, retry_after, early_refresh
+        )
         session = self.session()
-        budget = session.budget()
-        value = await session.read(self._settings.namespace.value(key), budget)
+        budget, value = session.budget(), MISSING
+        if not early_refresh:
+            value = await session.read(self._settings.namespace.value(key), budget)
         if value is not MISSING:
             self._settings.counts.hits += 1
         else:
@@ -248,7 +253,7 @@ class RedisCache:
         them (long lists in parts, at the same time). What another process loads is waited for.
         """
         keys, checked = list(keys), LoadOptions(ttl, **options)
-        at_hand = await self._fresh(keys)
+        at_hand = {} if checked.early_refresh else await self._fresh(keys)
         slot = partial(RedisSlot, self.session())
         return await get_or_load_many(keys, at_hand, slot, loader, checked)
 

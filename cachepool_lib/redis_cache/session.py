@@ -208,8 +208,8 @@ class Session:
             self.calls.forget(key)
         writes: list[Write] = []
         for names, data in stores:
-            store = b"", data, self.settings.milliseconds(ttl), 0, b"", origin(names.value)
-            writes.append((names.value, ("EVAL", scripts.STORE, 4, *names, *store)))
+            put = data, self.settings.milliseconds(ttl), origin(names.value)
+            writes.append((names.value, ("EVAL", scripts.SET, 4, *names, *put)))
         return await self.write(writes) is not None
 
     async def delete(self, key: Hashable, origin: bytes = NOBODY) -> bool | None:

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from cachepool_lib.loading import MISSING, Found, LoadOptions, nothing
+from cachepool_lib.loading import MISSING, Found, LoadOptions, early, nothing
 from cachepool_lib.redis_cache import scripts
 from cachepool_lib.redis_cache.batch import Budget, NoReply
-from cachepool_lib.redis_cache.copies import Copy, look
-from cachepool_lib.redis_cache.session import LONGEST, NOBODY, Session, whole_ms
+from cachepool_lib.redis_cache.copies import Copy, header, look, ms, split
+from cachepool_lib.redis_cache.session import NOBODY, Session
 from cachepool_lib.single_flight import Call
 
 SHORTEST_LIFE_MS = 600_000  # of a lease's name beyond that of values: ten minutes
@@ -50,6 +50,7 @@ class RedisSlot:
         self.names = session.settings.namespace.names(key)
         self._token: bytes | None = None
         self.origin = NOBODY  # of what it stores, for those who hear of it
+        self.early = 0.0  # seconds before its end that a value does not count: one is due before
         self._renewal: asyncio.Task[None] | None = None
         self._asleep = math.inf  # since when the renewal sleeps, by the clock
 
@@ -62,7 +63,16 @@ class RedisSlot:
             value = await self._session.read(self.names.value, self._budget)
             if value is not MISSING:
                 return Found(value, stale=False, due=False)
+        elif options.early_refresh:  # with what is left of it
+            copy = await self.look()
+            if copy is not None and copy.value is not MISSING:
+                return self.found(copy, options)
         return await self.find_stale(options, failed) if options.stale else None
+
+    def found(self, copy: Copy, options: LoadOptions) -> Found:
+        """What *copy* has: it is fresh, and the next one may be due before it ends."""
+        self.early = early(copy.load_seconds, options.early_refresh)
+        return Found(copy.value, stale=False, due=self.early >= copy.left)
 
     async def find_stale(self, options: LoadOptions, failed: bool) -> Found | None:
         """The copy that may be served stale.
@@ -84,11 +94,10 @@ class RedisSlot:
         if data is None:
             return None
         try:
-            *windows, data = data.split(b" ", 2)
-            while_revalidate, if_error = map(int, windows)
-            age = max(while_revalidate, if_error) - left
-            allowed = age < min(_ms(options.stale_while_revalidate), while_revalidate) or (
-                (failed or paused) and age < min(_ms(options.stale_if_error), if_error)
+            (while_revalidate, if_error, _), data = split(data)
+            age = max(0, max(while_revalidate, if_error) - left)
+            allowed = age < min(ms(options.stale_while_revalidate), while_revalidate) or (
+                (failed or paused) and age < min(ms(options.stale_if_error), if_error)
             )
         except ValueError:  # no copy of ours
             await self._session.drop(self._budget, name)
@@ -158,7 +167,8 @@ class RedisSlot:
         return MISSING
 
     async def _ask_for_lease(self, seize: bool) -> list[Any]:
-        told = self._token, self._settings.lock_ms, self._life, self._session.holder, int(seize)
+        least = -1 if seize else ms(self.early)
+        told = self._token, self._settings.lock_ms, self._life, self._session.holder, least
         reply: list[Any] = await self._eval(scripts.TAKE_LEASE, *told)
         return reply
 
@@ -178,9 +188,9 @@ class RedisSlot:
             return False
         await self._stop_renewing()
         px = self._settings.milliseconds(ttl)
-        stale = _ms(options.stale) if px else 0  # what never expires is never stale
-        header = b"%d %d " % (_ms(options.stale_while_revalidate), _ms(options.stale_if_error))
-        told = call.lease, data, px, stale, header, self.origin
+        stale = ms(options.stale) if px else 0  # what never expires is never stale
+        begins = header(options, took) if px else b""
+        told = data, px, self.origin, call.lease, stale, begins
         try:
             kept = await self._eval(scripts.STORE, *told)
         except NoReply as error:
@@ -200,7 +210,7 @@ class RedisSlot:
         if self._token is None:  # it was never asked for
             return
         try:
-            await self._eval(scripts.RELEASE_LEASE, self._token, _ms(retry_after))
+            await self._eval(scripts.RELEASE_LEASE, self._token, ms(retry_after))
         except NoReply as error:
             if call.lease or error.sent:
                 self._session.payer.owe(self.names.value, lease=True)
@@ -251,10 +261,6 @@ class RedisSlot:
 
 def _newest_waiter(call: Call) -> object:
     return next(reversed(call.waiters), None)
-
-
-def _ms(length: float) -> int:
-    return whole_ms(min(length, LONGEST))
 
 
 def _title(key: Hashable) -> str:

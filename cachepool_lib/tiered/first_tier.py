@@ -52,6 +52,7 @@ class FirstTier:
         asked_at: float,
         version: int,
         options: LoadOptions = NO_LOAD,
+        load_seconds: float = 0,
     ) -> None:
         """Keep *value*, unless *name* has changed since *version*.
 
@@ -64,7 +65,7 @@ class FirstTier:
         if left <= 0:
             self.drop(name)
             return
-        self.store.put(key, value, left, asked_at, options)
+        self.store.put(key, value, left, asked_at, options, load_seconds)
         entry = self.store.peek(key, asked_at)
         if entry is None:
             return
@@ -83,9 +84,25 @@ class FirstTier:
         """Keep what Redis holds; where it holds nothing, not even a stale copy, nor does memory."""
         if copy.value is not MISSING:
             options = NO_LOAD if copy.windows is None else LoadOptions(None, *copy.windows)
-            self.keep(name, key, copy.value, copy.left, asked_at, version, options)
+            told = options, copy.load_seconds
+            self.keep(name, key, copy.value, copy.left, asked_at, version, *told)
         elif copy.windows is None and version == self.version(name):
             self.drop(name)
+
+    def due_early(self, key: Hashable, beta: float) -> float:
+        """Seconds before its end that the value of *key* is to be loaded anew, if it is here and
+        that is now; else 0. It ends with its ttl, not when it is fresh no more."""
+        now = self.clock()
+        entry = self.store.peek(key, now)
+        return entry.due_early(now, beta) if entry and now < entry.expires_at else 0.0
+
+    def take_due(self, found: dict[Any, Any], beta: float) -> dict[Hashable, float]:
+        """Take out of *found* the keys that are `due_early`; for each, how many seconds."""
+        early = {key: self.due_early(key, beta) for key in found} if beta else {}
+        due = {key: seconds for key, seconds in early.items() if seconds}
+        for key in due:
+            del found[key]
+        return due
 
     def drop(self, name: bytes) -> None:
         """Forget what is kept under *name*."""
@@ -134,13 +151,16 @@ class FirstTier:
     def hear(self, message: bytes) -> None:
         """What somebody has published: who, and the name that has changed, or a beginning of names.
 
-        Of a write of our own the entry stays if nothing came after it: the version is its number,
-        or the next one, once it has ended. Else who came last in Redis can't be told.
+        Several names come one after the other, each with its origin before it, and a brace at its
+        end. Of a write of our own the entry stays if nothing came after it: the version is its
+        number, or the next one, once it has ended. Else who came last in Redis can't be told.
         """
-        origin, _, name = message.partition(b" ")
-        if not name.endswith(b"}"):
-            self.change_all(name)
-            return
-        version = self.version(name)
-        if origin not in (self.origin(version), self.origin(version - 1)):
-            self.change(name)
+        *changes, beginning = message.split(b"}")
+        for change in changes:
+            origin, _, name = change.partition(b" ")
+            name += b"}"
+            version = self.version(name)
+            if origin not in (self.origin(version), self.origin(version - 1)):
+                self.change(name)
+        if beginning:
+            self.change_all(beginning.partition(b" ")[2])

@@ -28,13 +28,15 @@ class TieredSlot:
         first: FirstTier,
         counts: Counts,
         key: Hashable,
+        early: float = 0,
         on_join: Callable[[], None] = nothing,
         looked_up: Copy | None = UNKNOWN,
     ) -> None:
         self.key, self.calls, self.counts, self.on_join = key, session.calls, counts, on_join
         self._first, self._settings = first, session.settings
         self._far = RedisSlot(session, key, on_join)
-        self._near = MemorySlot(key, first.store, self.calls, first.clock, counts)
+        self._far.early = early  # the value is in memory, and the next one is due
+        self._near = MemorySlot(key, first.store, self.calls, first.clock, counts, early > 0)
         self.clock = self._far.clock
         self._name = self._far.names.value
         self._version = first.version(self._name)  # when the load began
@@ -49,13 +51,15 @@ class TieredSlot:
         return copy
 
     async def find(self, options: LoadOptions, *, failed: bool = False) -> Found | None:
+        if self._near.due_early and not failed:
+            return await self._near.find(options)
         copy, self._looked_up = self._looked_up, UNKNOWN
         if copy is UNKNOWN or failed:
             copy = await self.look()
         if copy is None:
             return await self._near.find(options, failed=failed)
         if copy.value is not MISSING:
-            return Found(copy.value, stale=False, due=False)
+            return self._far.found(copy, options)
         if copy.windows is None or not options.stale:
             return None
         return await self._far.find_stale(options, failed)
@@ -89,7 +93,7 @@ class TieredSlot:
                 confirmed = unchanged if kept is None else kept
                 version = first.end(name, number, confirmed=confirmed)
         left = self._settings.shortest(ttl)
-        first.keep(name, self.key, value, left, sent_at, version, options)
+        first.keep(name, self.key, value, left, sent_at, version, options, took)
 
     async def release(self, call: Call, retry_after: float) -> None:
         await self._near.release(call, retry_after)

@@ -64,8 +64,7 @@ class TieredCache:
         self.l1, self.l2 = l1, l2
         self._first = FirstTier(l1, span("l1_ttl", l1_ttl))
         self._l1_ttl = l1_ttl
-        self._lookup = l1.lookup
-        self._subscribe = subscribe
+        self._lookup, self._subscribe = l1.lookup, subscribe
         self._subscribers: dict[asyncio.AbstractEventLoop, Subscriber] = {}
         self._counts = Counts()
 
@@ -236,6 +235,7 @@ class TieredCache:
         *,
         stale_while_revalidate: Seconds = 0,
         stale_if_error: Seconds = 0,
+        early_refresh: float = 0,
         retry_after: Seconds = 1,
     ) -> T:
         """The value of *key*, from *loader* where it is not at hand; waits for the load, if any.
@@ -245,12 +245,12 @@ class TieredCache:
         """
         if ttl is not None and (type(ttl) is not int or ttl < 0) and not callable(ttl):
             seconds("ttl", ttl)
-        value = self._lookup(key, MISSING)
-        if value is not MISSING:
+        early = early_refresh and self._first.due_early(key, early_refresh)
+        if not early and (value := self._lookup(key, MISSING)) is not MISSING:
             return cast(T, value)
-        options = LoadOptions(ttl, stale_while_revalidate, stale_if_error, retry_after)
-        slot = self._slot(key)
-        return cast(T, await loading.get_or_load(slot, loader, options))
+        windows = stale_while_revalidate, stale_if_error
+        options = LoadOptions(ttl, *windows, retry_after, early_refresh)
+        return cast(T, await loading.get_or_load(self._slot(key, early), loader, options))
 
     async def get_or_load_many(
         self,
@@ -262,10 +262,11 @@ class TieredCache:
         """AsyncCache.get_or_load_many, for all: one trip asks, one takes leases, one stores."""
         keys, checked = list(keys), LoadOptions(ttl, **options)
         found, said = await self._look(keys)
-        session = self._session()
+        due = self._first.take_due(found, checked.early_refresh)
+        self._counts.hits -= len(due)  # their slots count them
 
         def slot(key: Hashable, on_join: Callable[[], None]) -> TieredSlot:
-            return TieredSlot(session, self._first, self._counts, key, on_join, said[key])
+            return self._slot(key, due.get(key, 0), on_join, said.get(key))
 
         return await get_or_load_many(keys, found, slot, loader, checked)
 
@@ -295,5 +296,5 @@ class TieredCache:
             self._subscribers[loop] = Subscriber(session, self._first)
         return session
 
-    def _slot(self, key: Hashable) -> TieredSlot:
-        return TieredSlot(self._session(), self._first, self._counts, key)
+    def _slot(self, key: Hashable, *more: Any) -> TieredSlot:
+        return TieredSlot(self._session(), self._first, self._counts, key, *more)

@@ -179,7 +179,11 @@ async def test_a_function_that_is_the_ttl_is_for_the_cache_to_ask() -> None:
         ({"stale_if_error": "1"}, TypeError, "stale_if_error"),
         ({"retry_after": math.nan}, ValueError, "retry_after"),
         ({"early_refresh": -1}, ValueError, "early_refresh"),
-        ({"early_refresh": 1, "cache": SharedStore()}, TypeError, "early_refresh is for memory"),
+        (
+            {"early_refresh": 1, "cache": SharedStore()},
+            TypeError,
+            "early_refresh is for caches that take",
+        ),
         ({"cache": 5}, TypeError, "cache must be a cache, got 5"),
         ({"cache": AsyncCache}, TypeError, "cache must be a cache"),
         ({"jitter": 1}, ValueError, "jitter must be less than 1"),

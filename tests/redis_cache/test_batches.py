@@ -37,12 +37,13 @@ async def test_readers_of_one_turn_share_a_trip() -> None:
 
 
 async def test_writers_of_one_turn_share_a_script() -> None:
-    """Twenty callers, one EVAL; each has its own answer."""
+    """Twenty callers, one EVAL and one message; each has its own answer."""
     async with lab.server() as server, cache(redis_url=server.url) as made, raw(server.url) as look:
         await made.get("a")
         await look.config_resetstat()
         assert await asyncio.gather(*(made.set(key, key) for key in range(20))) == [True] * 20
-        assert (await commands(look))["eval"] == 1
+        done = await commands(look)
+        assert (done["eval"], done["set"], done["publish"]) == (1, 20, 1)
         assert await made.get_many(range(20)) == {key: key for key in range(20)}
 
 

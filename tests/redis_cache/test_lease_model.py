@@ -44,15 +44,25 @@ def test_no_walk_breaks_a_rule() -> None:
         total += done
     print(dict(total))
     for kind in [
-        *("get", "get_many", "load", "stale", "refresh", "set", "delete", "clear", "stored"),
-        *("stored late", "dropped", "taken", "taken over", "evicted lease", "blocked", "died"),
+        *("get", "get_many", "load", "stale", "early", "refresh", "set", "delete", "clear"),
+        *(
+            "stored",
+            "stored late",
+            "dropped",
+            "taken",
+            "taken over",
+            "evicted lease",
+            "blocked",
+            "died",
+        ),
     ]:
         assert total[kind] >= 10, kind
 
 
 class StoresWithoutComparing(Audit):
-    def store(self, keys: list[bytes], token: bytes, *told: bytes) -> int:
-        return super().store(keys, b"", *told)
+    def store(self, keys: list[bytes], *told: bytes) -> int:
+        data, px, origin, _, *stale = told
+        return super().store(keys, data, px, origin, self.holder(keys[2]), *stale)
 
 
 class DeleteLeavesTheLease(Audit):
@@ -61,10 +71,10 @@ class DeleteLeavesTheLease(Audit):
 
 
 class SetLeavesTheLease(Audit):
-    def store(self, keys: list[bytes], token: bytes, *told: bytes) -> int:
+    def put(self, keys: list[bytes], *told: bytes) -> int:
         lease = self.held.get(keys[2])
-        kept = super().store(keys, token, *told)
-        if not token and lease:
+        kept = super().put(keys, *told)
+        if lease:
             self.held[keys[2]] = lease
         return kept
 

@@ -20,23 +20,26 @@ def command(chance: random.Random, names: Names) -> tuple[Any, ...]:
     own = chance.choice(["one.", "two."])
     token = own + chance.choice("ab")
     lock, more, ttl, stale = (UNIT * chance.randint(1, 5) for _ in range(4))
-    storing = chance.choice(["", token, token]), chance.choice("xyz")
     kind = chance.choices(
-        ["take", "seize", "renew", "release", "store", "drop", "holder", "delete", "evict"],
-        [6, 1, 2, 2, 4, 1, 2, 1, 1],
+        ["take", "seize", "renew", "release", "store", "drop", "set", "holder", "delete", "evict"],
+        [6, 1, 2, 2, 3, 1, 1, 2, 1, 1],
     )
-    seize = int(kind == ["seize"])
+    least = -1 if kind == ["seize"] else chance.choice([0, 0, ttl])
+    data = chance.choice("xyz")
     match kind:
         case ["take" | "seize"]:
-            script, args = scripts.TAKE_LEASE, (token, lock, lock + more, own, seize)
+            script, args = scripts.TAKE_LEASE, (token, lock, lock + more, own, least)
         case ["renew"]:
             script, args = scripts.RENEW_LEASE, (token, lock, lock + more)
         case ["release"]:
             script, args = scripts.RELEASE_LEASE, (token, chance.choice([0, ttl]))
         case ["store"]:
-            script, args = scripts.STORE, (*storing, ttl, chance.choice([0, stale]), "1 2 ", "")
+            copy = chance.choice([(0, ""), (0, "1/3 2 "), (stale, "1 2 ")])
+            script, args = scripts.STORE, (data, ttl, "", token, *copy)
         case ["drop"]:
-            script, args = scripts.STORE, (*storing, 0, 0, "1 2 ", "")
+            script, args = scripts.STORE, (data, 0, "", token, 0, "")
+        case ["set"]:
+            script, args = scripts.SET, (data, chance.choice([0, ttl]), "")
         case ["holder"]:
             script, args = scripts.LEASE_HOLDER, ()
         case ["delete"]:
@@ -106,7 +109,7 @@ async def test_many_values_are_stored_as_one_by_one(seed: int) -> None:
         keys = [names_of(f"{space}:{{{key}}}".encode()) for key in "abc"]
         try:
             for number in range(100):
-                tokens = {names: chance.choice(["", "one.a"]) for names in keys}
+                setting = chance.random() < 0.3
                 for names in keys:
                     await client.unlink(*names)
                     if held := chance.choice(["", "one.a 7", "two.a 7", "foreign"]):
@@ -114,21 +117,24 @@ async def test_many_values_are_stored_as_one_by_one(seed: int) -> None:
                         put = client.rpush if foreign else client.set
                         await put(names.lease, held)
                 stores = [
-                    (names, (tokens[names], chance.choice("xyz"), chance.choice(["", 0, UNIT])))
+                    (names, chance.choice("xyz"), chance.choice(["", 0, UNIT]))
                     for names in chance.choices(keys, k=4)
                 ]
                 held_by = {names: await holder(client, names) for names in keys}
                 expected, values = [], {}
-                for names, (token, data, ttl) in stores:
-                    kept = not token or held_by[names] == token
+                for names, data, ttl in stores:
+                    kept = setting or held_by[names] == "one.a"
                     expected.append(int(kept))
                     if kept:
                         held_by[names] = ""
                         values[names] = None if ttl == 0 else data
-                told = [part for _, store in stores for part in (*store, 0, "", "")]
-                flat = [name for names, _ in stores for name in names]
-                script = scripts.STORE, len(flat), *flat, *told
-                assert await client.execute_command("EVAL", *script) == expected, number
+                more = ("",) if setting else ("", "one.a", 0, "")
+                told = [part for _, *put in stores for part in (*put, *more)]
+                others = [name for names, *_ in stores for name in names[1:]]
+                script = scripts.SET if setting else scripts.STORE
+                words = script, 16, *(names.value for names, *_ in stores), *others, *told
+                reply = await client.execute_command("EVAL", *words)
+                assert reply == (1 if all(expected) else expected), number
                 for names, data in values.items():
                     found = await client.get(names.value)
                     assert found == (None if data is None else data.encode())

@@ -154,14 +154,6 @@ async def _fails(keys: list[Any]) -> Any:
     raise LookupError
 
 
-async def test_early_refresh_is_refused() -> None:
-    """It is for memory only."""
-    async with cache() as made:
-        options: dict[str, Any] = {"early_refresh": 1}
-        with pytest.raises(TypeError, match="early_refresh"):
-            await made.get_or_load_many([1], doubled, **options)
-
-
 async def test_in_a_cluster() -> None:
     """Whose nodes answer one after another: it is one call of the loader."""
     async with (

@@ -38,16 +38,22 @@ def memory() -> Memory:
     return Memory()
 
 
-@pytest.mark.parametrize("message", [b" n:{a}", b"other.1.2 n:{a}", b" n:{", b" n:{a"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        *(b" n:{a}", b"other.1.2 n:{a}", b" n:{", b" n:{a"),
+        *(b" n:{b} n:{a}", b"other.1.1 n:{a}other.1.2 n:{b}", b"other.1.2 n:{b} n:{a}"),
+    ],
+)
 def test_a_message_takes_out_what_it_names(memory: Memory, message: bytes) -> None:
-    """A name, or a beginning of names; whoever wrote it, or nobody told."""
+    """Names, or a beginning of names; whoever wrote it, or nobody told."""
     memory.keep("old")
     memory.first.hear(message)
     assert memory.held is None
     assert len(memory.l1.store) == 0
 
 
-@pytest.mark.parametrize("message", [b" n:{b}", b" n:{ab", b" n:{a:b}"])
+@pytest.mark.parametrize("message", [b" n:{b}", b" n:{ab", b" n:{a:b}", b" n:{b} n:{c}"])
 def test_another_name_stays(memory: Memory, message: bytes) -> None:
     memory.keep("old")
     memory.first.hear(message)
@@ -108,6 +114,10 @@ def test_our_own_message_leaves_our_value(memory: Memory) -> None:
     memory.first.hear(message)
     memory.keep("newer", version=memory.first.end(NAME, number, confirmed=True))
     assert memory.held == "newer"
+    number, message = memory.write()
+    memory.first.hear(b" n:{b}" + message)
+    memory.keep("newest", version=memory.first.end(NAME, number, confirmed=True))
+    assert memory.held == "newest"
 
 
 def test_the_message_of_a_fork_is_not_our_own(

@@ -25,10 +25,11 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_what_one_changes_the_others_forget() -> None:
-    """By set, set_many, delete, clear, clear of a group, a load that stores, and refresh."""
+    """By set, also of many at once, set_many, delete, clear, clear of a group, and refresh."""
     group = ("g", 1)
     ways: dict[str, Any] = {
         "set": lambda one: one.set(group, "new"),
+        "set of many": lambda one: asyncio.gather(*(one.set(key, "new") for key in ("g", group))),
         "set_many": lambda one: one.set_many({group: "new"}),
         "ttl 0": lambda one: one.set(group, "new", ttl=0),
         "delete": lambda one: one.delete(group),
@@ -45,7 +46,7 @@ async def test_what_one_changes_the_others_forget() -> None:
                     await asyncio.sleep(0.001)
             await change(here)
             await forgotten(there, group)
-            expected = "new" if way in ("set", "set_many", "refresh") else None
+            expected = "new" if way in ("set", "set of many", "set_many", "refresh") else None
             assert await there.get(group) == await here.get(group) == expected, way
 
 
@@ -285,8 +286,9 @@ async def test_under_the_decorator() -> None:
         assert await there(1) == 2
         assert await here.cache_clear() is True
         await forgotten(made[1], key)
-        with pytest.raises(TypeError, match="early_refresh"):
-            async_cache(cache=made[0], name="early", early_refresh=1)(page)
+        early = async_cache(cache=made[0], name="early", early_refresh=1e9)(page)
+        assert await early(1) == await early(1) == 3
+        await until(lambda: calls == 4)
 
 
 async def test_in_a_cluster_every_node_tells() -> None:

@@ -41,7 +41,7 @@ class Audit(SimulatedRedis):
         reply = super().execute(command, *args)
         if command == "UNLINK":
             self._removed(*args)
-        elif command == "EVAL" and args[0] != scripts.TELL:
+        elif command == "EVAL" and args[0] not in (scripts.TELL, scripts.LOOK):
             script, _, value, _, lease, _, *rest = args
             self._check(script, value, lease, [wire(part) for part in rest], reply)
         return reply
@@ -51,14 +51,14 @@ class Audit(SimulatedRedis):
     ) -> None:
         holder, seized = self.taken.get(lease, (b"", False))
         if script == scripts.TAKE_LEASE and reply[0] == 2:
-            token, own, seize = told[0], told[3], told[4] == b"1"
+            token, own, seize = told[0], told[3], told[4] == b"-1"
             alive = holder and self.deadlines[lease] > self.clock()
             self.done["taken over" if holder else "taken"] += 1
             self.require(
                 seize or not alive or holder.startswith(own),
                 "a lease is taken from its holder before its deadline",
             )
-            self.taken[lease] = token, seize
+            self.taken[lease] = token, told[4] != b"0"  # it replaces what is there
             self.deadlines[lease] = self.clock() + int(told[1])
         elif script == scripts.RENEW_LEASE and reply:
             self.require(holder == told[0], "a lease is renewed that is gone")
@@ -66,14 +66,14 @@ class Audit(SimulatedRedis):
         elif script == scripts.RELEASE_LEASE and reply:
             self.require(holder == told[0], "a lease is released by whoever has it not")
             self.taken.pop(lease, None)
-        elif script == scripts.DELETE or (script == scripts.STORE and not told[0]):
+        elif script in (scripts.DELETE, scripts.SET):
             self._removed(value, lease)
         elif script == scripts.STORE:
             late = self.deadlines.get(lease, 0) <= self.clock()
             self.done["dropped" if not reply else "stored late" if late else "stored"] += 1
-            self.require(not reply or holder == told[0], "a load stores whose lease is gone")
+            self.require(not reply or holder == told[3], "a load stores whose lease is gone")
             self.require(
-                bool(reply) or holder != told[0],
+                bool(reply) or holder != told[3],
                 "a load does not store, though nobody took or voided its lease",
             )
             if reply:
@@ -135,7 +135,7 @@ class Process:
             return row
 
         how = chance.choice(
-            ["get", "get_many", "load", "load", "load", "stale", "stale", "refresh"]
+            ["get", "get_many", "load", "load", "load", "stale", "stale", "early", "refresh"]
         )
         walk.server.done[how] += 1
         value = None
@@ -151,6 +151,8 @@ class Process:
                     value = await self.cache.get_or_load(
                         key, load, ttl, stale_while_revalidate=3, stale_if_error=5
                     )
+                case "early":
+                    value = await self.cache.get_or_load(key, load, ttl, early_refresh=3)
                 case "refresh":
                     value = await self.cache.refresh(key, load, ttl)
         walk.server.require(value is None or value >= known, f"{how} gives an old value")

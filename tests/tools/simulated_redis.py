@@ -58,6 +58,7 @@ class SimulatedRedis:
             scripts.RENEW_LEASE: self.renew_lease,
             scripts.RELEASE_LEASE: self.release_lease,
             scripts.LEASE_HOLDER: self.lease_holder,
+            scripts.SET: self.put,
             scripts.STORE: self.store,
             scripts.DELETE: self.delete,
             scripts.LOOK: self.look,
@@ -115,11 +116,13 @@ class SimulatedRedis:
         return (self.get(lease) or b"").split(b" ")[0]
 
     def take_lease(
-        self, keys: list[bytes], token: bytes, lock: bytes, life: bytes, own: bytes, seize: bytes
+        self, keys: list[bytes], token: bytes, lock: bytes, life: bytes, own: bytes, least: bytes
     ) -> Any:
         value, _, lease, failure = keys
-        if seize != b"1":
-            if (data := self.get(value)) is not None:
+        if least != b"-1":
+            left = self.pttl(value)
+            counts = least == b"0" or self.exists(failure) or left < 0 or left > int(least)
+            if (data := self.get(value)) is not None and counts:
                 return [1, data]
             if (found := self.get(lease)) is not None:
                 holder, _, deadline = found.partition(b" ")
@@ -148,28 +151,36 @@ class SimulatedRedis:
 
     def look(self, keys: list[bytes]) -> Any:
         value, stale = keys
-        return [self.get(value), self.pttl(value), (self.get(stale) or b"")[:41]]
+        return [self.get(value), self.pttl(value), (self.get(stale) or b"")[:61]]
 
     def tell(self, keys: list[bytes]) -> int:
         return 0
 
-    def store(
-        self,
-        keys: list[bytes],
-        token: bytes,
-        data: bytes,
-        px: bytes,
-        stale: bytes,
-        header: bytes,
-        origin: bytes,
-    ) -> int:
-        if token and self.holder(keys[2]) != token:
-            return 0
+    def keep(self, keys: list[bytes], data: bytes, px: bytes) -> int:
         self.unlink(*keys)
         if px != b"0":
             self.set(keys[0], data, px=px)
-        if stale != b"0":
-            self.set(keys[1], header + data, px=int(px) + int(stale))
+        return 1
+
+    def put(self, keys: list[bytes], data: bytes, px: bytes, origin: bytes) -> int:
+        return self.keep(keys, data, px)
+
+    def store(
+        self,
+        keys: list[bytes],
+        data: bytes,
+        px: bytes,
+        origin: bytes,
+        token: bytes,
+        stale: bytes,
+        header: bytes,
+    ) -> int:
+        if self.holder(keys[2]) != token:
+            return 0
+        self.keep(keys, data, px)
+        if header:
+            copied = b"" if stale == b"0" else data
+            self.set(keys[1], header + copied, px=int(px) + int(stale))
         return 1
 
     def delete(self, keys: list[bytes], origin: bytes) -> int:
@@ -263,13 +274,15 @@ class _Connection:
             self._replies.put_nowait(error)
 
     def _do(self, name: str, *args: Any) -> Any:
-        if name == "EVAL" and args[0] == scripts.STORE and args[1] > 4:  # several values
-            script, number, *rest = args
-            names, told = batched(rest[:number], 4), batched(rest[number:], 6)
-            return [
-                self._do(name, script, 4, *one, *more)
-                for one, more in zip(names, told, strict=True)
+        if name == "EVAL" and args[0] in (scripts.SET, scripts.STORE) and args[1] > 4:
+            script, keys, *rest = args  # several values
+            number, told = keys // 4, rest[keys:]
+            others, words = batched(rest[number:keys], 3), batched(told, len(told) // number)
+            replies = [
+                self._do(name, script, 4, value, *names, *more)
+                for value, names, more in zip(rest[:number], others, words, strict=True)
             ]
+            return replies if any(reply != 1 for reply in replies) else 1
         return self._way.server.execute(name, *args)
 
     async def read_response(self) -> Any:

@@ -7,17 +7,18 @@ stale, the lease of the load under way, and the failure of a load a moment ago.
 from importlib.resources import files
 
 
-def _script(name: str) -> bytes:
+def _script(*names: str) -> bytes:
     """The text without comments, which is sent each time.
 
     That costs less than finding out that a server does not know the script.
     """
-    lines = (files(__package__) / f"{name}.lua").read_text("utf-8").splitlines()
-    code = (line.split("--")[0].strip() for line in lines)
+    texts = ((files(__package__) / f"{name}.lua").read_text("utf-8") for name in names)
+    code = (line.split("--")[0].strip() for text in texts for line in text.splitlines())
     return "\n".join(filter(None, code)).encode()
 
 
-STORE = _script("store")
+SET = _script("put", "set")
+STORE = _script("put", "store")
 DELETE = _script("delete")
 TAKE_LEASE = _script("take_lease")
 RENEW_LEASE = _script("renew_lease")

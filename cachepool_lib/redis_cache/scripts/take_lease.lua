@@ -6,14 +6,20 @@
 --
 -- KEYS  1 value · 2 stale copy · 3 lease · 4 failure
 -- ARGV  1 token · 2 ms to the deadline · 3 ms that the name lives · 4 what the tokens of this very
---       cache begin with: one of them is what an outage left behind · 5 '1' to seize it
+--       cache begin with: one of them is what an outage left behind · 5 '-1' to seize it; else ms:
+--       a value that ends so soon does not count, unless its load failed a moment ago
 -- Gives {0, holder's token, token of the load that failed a moment ago} to wait for the holder,
 -- {1, value} where there is one, {2} once the lease is taken.
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
-if ARGV[5] ~= '1' then
+if ARGV[5] ~= '-1' then
   local value = redis.call('GET', KEYS[1])
-  if value then
+  local counts = ARGV[5] == '0' or redis.call('EXISTS', KEYS[4]) == 1
+  if value and not counts then
+    local left = redis.call('PTTL', KEYS[1])
+    counts = left < 0 or left > tonumber(ARGV[5])
+  end
+  if value and counts then
     return {1, value}
   end
   local lease = redis.call('GET', KEYS[3])

@@ -348,6 +348,9 @@ PLAIN: dict[str, tuple[Callable[..., Chart], str]] = {
 }
 ALL = GUESSING | PLAIN
 GUESSES = [0, 0.4, math.inf, Guess(7000, "queries", answered=False)]
+# All tests of a chart stay on one worker, which draws it once.
+EVERY = [pytest.param(name, marks=pytest.mark.xdist_group(f"chart: {name}")) for name in ALL]
+every_chart = pytest.mark.parametrize("name", EVERY)
 
 
 @cache
@@ -402,14 +405,14 @@ def assert_readable(chart: Chart) -> None:
             assert min(both.width, both.height) < 2, f"{words!r} lies on {others!r}"
 
 
-@pytest.mark.parametrize("name", ALL)
+@every_chart
 def test_line_of_text_carries_the_figures(name):
     """The line that notebooks compare has the chart's main figures, and is also its repr."""
     assert drawn(name).text == ALL[name][1]
     assert repr(drawn(name)) == drawn(name).text
 
 
-@pytest.mark.parametrize("name", ALL)
+@every_chart
 def test_text_is_readable(name):
     """No text lies on another, leaves the picture or is smaller than 10 points."""
     assert_readable(drawn(name))
@@ -472,7 +475,7 @@ def test_waiting_is_named_where_it_is_seen():
     assert "pale: the visitor waits" in written(drawn("swimlane"))
 
 
-@pytest.mark.parametrize("name", GUESSING)
+@pytest.mark.parametrize("name", [each for each in EVERY if each.values[0] in GUESSING])
 def test_without_a_guess_nothing_is_dashed(name):
     """Dashed is a guess, and nothing else."""
     assert not dashed(drawn(name))
@@ -543,7 +546,7 @@ def test_guess_in_words_is_left_out():
     assert "guess" not in written(chart)
 
 
-@pytest.mark.parametrize("name", ALL)
+@every_chart
 def test_says_simulated_or_real(name):
     """The line under the title says whether what is drawn was simulated or is real."""
     draw, other = ALL[name][0], "simulated" if ", real: " in drawn(name).text else "real"
@@ -588,7 +591,7 @@ AXES = {
 }
 
 
-@pytest.mark.parametrize("name", ALL)
+@every_chart
 def test_axes_are_labelled(name):
     """Every axis has a label with its unit, or names its rows; nothing needs a legend."""
     chart = drawn(name)
@@ -823,7 +826,7 @@ def test_the_line_of_the_last_one_out_crosses_no_words():
             assert not (box.x0 < ends[0][0] < box.x1 and ends[1][1] < box.y0 < box.y1 < ends[0][1])
 
 
-@pytest.mark.parametrize("name", ALL)
+@every_chart
 def test_picture_does_not_depend_on_settings(name):
     """The same bytes every time, whatever the reader has set in matplotlib."""
     draw = ALL[name][0]
@@ -832,7 +835,7 @@ def test_picture_does_not_depend_on_settings(name):
         assert draw().png() == png
 
 
-@pytest.mark.parametrize("name", ALL)
+@every_chart
 def test_fonts_come_with_matplotlib(name):
     """No chart needs a font of the machine that draws it."""
     fonts = {findfont(text.get_fontproperties()) for _, _, text in texts(drawn(name))}

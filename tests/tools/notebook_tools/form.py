@@ -105,6 +105,11 @@ def _slides(notebook: NotebookNode) -> list[str]:
         for c in notebook.cells
         if slide_type(c) not in SLIDE_TYPES
     ]
+    wrong += [
+        f"an explanation that no slide shows: {first_line(c)}"
+        for c in notebook.cells
+        if c.cell_type == "markdown" and slide_type(c) == "skip" and not SOLUTION.search(c.source)
+    ]
     for title, cells in sections(notebook):
         notes = [c for c in cells if slide_type(c) == "notes"]
         if not notes:
