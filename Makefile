@@ -2,6 +2,11 @@
 #   make lab     open the course in JupyterLab: your own copies, in work/, without outputs
 #   make reset NB=01   take the copy of one notebook anew; what you had stays beside it
 #   make service run the service of notebook 05, with four workers, until Ctrl-C
+#   make doctor  say in half a minute whether the course runs on this machine
+#   make handout copies for a class, as archives in dist/
+#   make guide   the instructor's guide, made of the notebooks: dist/guide.html; START=13:30 if not at 09:00
+#   make stick   all that a room without network needs, in dist/stick; PYTHONS="python3.11 python3.12" if not this one
+#   make grade FROM=FOLDER   look at the exercises that a class handed in, a table in grades.csv
 #   make test    run all tests, the notebooks included
 #   make run     execute the whole course without a browser, pages in site/
 #   make slides  execute the whole course, and make slides of it, in slides/; STAGE=1: in 45 minutes each
@@ -18,7 +23,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input install -qq -c constr
 # Where that is set, each of some thousand processes of the tests would compile the library anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help lab reset service test run slides check bench setup constraints picture FORCE
+.PHONY: help lab reset service doctor handout guide stick grade test run slides check bench setup constraints picture FORCE
 help:
 	@sed -n '/^#   make/s/^# //p' Makefile
 
@@ -30,6 +35,21 @@ reset: $(VENV)/.lab
 
 service: $(VENV)/.lab
 	@exec $(PY) -m cachepool_lib.lab.servers examples/service/shop_service.py
+
+doctor: $(VENV)/.lab
+	@$(PY) -m cachepool_lib.lab.classroom doctor
+
+handout: $(VENV)/.lab
+	@$(PY) -m cachepool_lib.lab.classroom handout
+
+guide: $(VENV)/.lab
+	@$(PY) -m cachepool_lib.lab.classroom guide $(START)
+
+stick: $(VENV)/.lab
+	@$(PY) -m cachepool_lib.lab.classroom stick $(PYTHONS)
+
+grade: $(VENV)/.lab
+	@$(PY) -m cachepool_lib.lab.classroom grade "$(FROM)"
 
 # Four at once on two cores: much of what they do is waiting.
 test: $(VENV)/.dev

@@ -23,6 +23,7 @@ ROOMS = (
     "contracts",
     "exercises",
     "experiments",
+    "classroom",
 )
 
 
@@ -122,7 +123,7 @@ def test_the_library_needs_no_lab() -> None:
 
 
 def test_rooms_of_the_lab_import_one_way() -> None:
-    """Charts know nothing of the rest, experiments may use all of it: none imports a later one."""
+    """Charts know nothing of the rest, the classroom may use all: none imports a later one."""
     folders = {path.name for path in (PACKAGE / "lab").iterdir() if (path / "__init__.py").exists()}
     assert folders == set(ROOMS)
     for name, others in imports(PACKAGE).items():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbformat import NotebookNode
 
 NOTEBOOKS = Path("notebooks")
 WORK = Path("work")
@@ -68,14 +69,19 @@ def _names(stem: str) -> Iterator[str]:
         number += 1
 
 
-def _copy(original: Path, copy: Path) -> bool:
-    """Write a copy without outputs, unless there is one."""
-    notebook = nbformat.read(original, as_version=4)
+def emptied(original: Path) -> NotebookNode:
+    """A notebook without outputs, which knows what it is a copy of."""
+    notebook: NotebookNode = nbformat.read(original, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     notebook.metadata[ORIGIN] = [cell.id for cell in notebook.cells]
-    text = nbformat.writes(notebook)
+    return notebook
+
+
+def _copy(original: Path, copy: Path) -> bool:
+    """Write a copy without outputs, unless there is one."""
+    text = nbformat.writes(emptied(original))
     try:
         with copy.open("x", encoding="utf-8") as file:  # never over what is there
             file.write(text)

@@ -17,6 +17,9 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+from cachepool_lib.lab.classroom import cells
+from cachepool_lib.lab.classroom.cells import slide_type as slide_type
+from cachepool_lib.lab.classroom.cells import tags as tags
 from cachepool_lib.lab.course import ThisPython
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -58,19 +61,9 @@ def copy(notebook: NotebookNode) -> NotebookNode:
     return same
 
 
-def tags(cell: NotebookNode) -> list[str]:
-    """The tags of a cell."""
-    return list(cell.metadata.get("tags", []))
-
-
 def folded(cell: NotebookNode) -> bool:
     """Whether JupyterLab hides the code of the cell until somebody asks for it."""
     return bool(cell.metadata.get("jupyter", {}).get("source_hidden"))
-
-
-def slide_type(cell: NotebookNode) -> str:
-    """What the cell is on a slide; empty if that isn't said."""
-    return str(cell.metadata.get("slideshow", {}).get("slide_type", ""))
 
 
 def first_line(cell: NotebookNode) -> str:
@@ -81,47 +74,17 @@ def first_line(cell: NotebookNode) -> str:
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     """The code cells that hold code."""
-    return [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
+    return cells.code_cells(notebook.cells)
 
 
 def definitions(notebook: NotebookNode) -> dict[str, Any]:
-    """The names that the notebook's own imports, functions, classes and type variables define.
-
-    Of a learner's function and the notebook's own, the notebook's is chosen.
-    """
-    names: dict[str, Any] = {"__name__": "notebook"}
-    for tree in defining(notebook):
-        exec(compile(tree, "<cell>", "exec", dont_inherit=True), names)
-    return names
+    """The names that the notebook defines by itself."""
+    return cells.definitions(notebook.cells)
 
 
 def defining(notebook: NotebookNode) -> Iterator[ast.Module]:
-    """What of each cell defines a name, and nothing else; nor a cell that is meant to raise."""
-    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    for cell in code_cells(notebook):
-        if "raises-exception" in tags(cell):
-            continue
-        tree = ast.parse(cell.source)  # a top-level await parses; it does not run here
-        tree.body = [kept for s in tree.body if (kept := s if isinstance(s, kinds) else _named(s))]
-        yield tree
-
-
-def _named(statement: ast.stmt) -> ast.stmt | None:
-    """An assignment that names a constant, a type variable, a class, or one of two functions."""
-    match statement:
-        case ast.Assign(value=ast.Call(func=ast.Name("ParamSpec" | "TypeVar"))):
-            return statement
-        case ast.Assign(targets=[ast.Name(name)], value=ast.Constant()) if name.isupper():
-            return statement
-        case ast.Assign(targets=[ast.Name(name)], value=ast.Name(other)) if (
-            name[0].isupper() and other[0].isupper()
-        ):
-            return statement
-        case ast.Assign(value=ast.IfExp(test=test, orelse=ours)) if "lab.exercise(" in ast.unparse(
-            test
-        ):
-            return ast.copy_location(ast.Assign(statement.targets, ours), statement)
-    return None
+    """What of each cell defines a name."""
+    return cells.defining(notebook.cells)
 
 
 @contextmanager

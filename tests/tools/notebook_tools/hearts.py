@@ -7,55 +7,20 @@ import re
 
 from nbformat import NotebookNode
 
+from cachepool_lib.lab.classroom.cells import KINDS, exercises, looked_at, tagged
+from cachepool_lib.lab.classroom.cells import SOLUTION as SOLUTION
+from cachepool_lib.lab.classroom.cells import asked as asked
+from cachepool_lib.lab.classroom.cells import solution as solution
+
 from . import code_cells, first_line, folded, slide_type, tags
 from .minutes import DETAILS, HEADING, STARS
 
 MOST = 4
-KINDS = ["exercise", "check", "solution"]
 DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef)
 NEW_SLIDE = {"slide", "subslide"}
 OURS = "# Ours; yours is taken if it has passed."  # the first line of a folded answer
 FINDS_A_BUG = "breaks"  # what its function is called
 NO_BUG = {"00", "07"}  # without such an exercise: 00 has a small one, and all four of 07 are hearts
-SOLUTION = re.compile(
-    r"<details><summary>Solution</summary>\n\n```python\n(?P<code>.*?)\n```\n.*</details>", re.S
-)
-
-
-def exercises(notebook: NotebookNode) -> dict[str, list[str]]:
-    """Name of each exercise → the kinds of its tagged cells, in the order they come."""
-    found: dict[str, list[str]] = {}
-    for cell in notebook.cells:
-        for tag in tags(cell):
-            kind, _, name = tag.partition("-")
-            if kind in KINDS and name:
-                found.setdefault(name, []).append(kind)
-    return found
-
-
-def tagged(notebook: NotebookNode, tag: str) -> int:
-    """The number of the one cell with this tag."""
-    [number] = [number for number, cell in enumerate(notebook.cells) if tag in tags(cell)]
-    return number
-
-
-def solution(notebook: NotebookNode, name: str) -> str:
-    """The code that the notebook folds away for the exercise *name*."""
-    found = SOLUTION.search(notebook.cells[tagged(notebook, f"solution-{name}")].source)
-    assert found, f"the solution of {name} is not folded as it should be"
-    return found["code"]
-
-
-def asked(notebook: NotebookNode, name: str) -> str:
-    """The name of what the check of the exercise *name* looks at."""
-    found = _asked(notebook.cells[tagged(notebook, f"check-{name}")].source, name)
-    assert found, f"the check of {name} does not await lab.exercise({name!r}, …)"
-    return found
-
-
-def _asked(source: str, name: str) -> str | None:
-    found = re.search(rf'lab\.exercise\("{re.escape(name)}", (\w+)\)', source)
-    return found[1] if found else None
 
 
 def faults(notebook: NotebookNode) -> list[str]:
@@ -68,7 +33,7 @@ def faults(notebook: NotebookNode) -> list[str]:
             continue  # told elsewhere
         wrong += _slide(notebook, name)
         check = notebook.cells[tagged(notebook, f"check-{name}")]
-        function = _asked(check.source, name)
+        function = looked_at(check.source, name)
         if function is None:
             wrong.append(f"the check of {name} does not await lab.exercise({name!r}, …)")
             continue
@@ -131,8 +96,8 @@ def _names(notebook: NotebookNode, name: str, function: str) -> list[str]:
                     | ast.ClassDef(name=other)
                 ) if other == function:
                     wrong.append(f"{function} is defined again: {first_line(cell)}")
-                case ast.Assign(targets=[ast.Name(target)], value=ast.IfExp(test=test)) if _asked(
-                    ast.unparse(test).replace("'", '"'), name
+                case ast.Assign(targets=[ast.Name(target)], value=ast.IfExp(test=test)) if (
+                    looked_at(ast.unparse(test).replace("'", '"'), name)
                 ):
                     chosen = target
     if function.startswith(FINDS_A_BUG) or name.startswith("00"):
