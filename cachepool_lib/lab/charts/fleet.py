@@ -90,9 +90,11 @@ def loads_by_instances(
     if told:
         low, high = axes[0].get_ylim()
         y = min(max(told.value, low * 1.1), high / 1.1)
-        axes[0].plot(mark, y, "o", markersize=10, mfc="white", mec=GUESS, mew=1.6, zorder=4)
-        place: Any = {"xycoords": "axes fraction", "ha": "right", "va": "bottom"}
-        guess_box(axes[0], told.label, (1.0, 1.03), **place)
+        axes[0].plot(mark, y, "D", markersize=9, mfc="white", mec=GUESS, mew=1.6, zorder=4)
+        # Between the lines, where there is room, and tied to its place.
+        tie: Any = {"arrowprops": {"arrowstyle": "-", "color": GUESS, "shrinkB": 6}}
+        tie |= {"textcoords": axes[0].get_xaxis_transform(), "ha": "right", "va": "center"}
+        guess_box(axes[0], told.label, (mark, y), xytext=(mark / 1.15, 0.37), **tie)
     at = counts.index(mark)
     text = ", ".join(
         f"{name} {number(loads[name][at])} and {number(loads[name][-1])}" for name in runs

@@ -45,10 +45,10 @@ def moved_keys(
     guess: float | Guess | None = None,
     source: Source = "simulated",
 ) -> Chart:
-    """Draw who has the first hundred keys, and below which of them move when a node leaves.
+    """Draw who has the keys, and below which of them move when a node leaves.
 
-    Keys are in the order of those who have them before; the guess is the share (0 to 1) that moves
-    in the first run.
+    A hundred are drawn, evenly chosen from all in the order of those who have them before, so that
+    each node has its share. The guess is the share (0 to 1) that moves in the first run.
     """
     if not runs:
         raise ValueError("runs is empty: nothing to draw")
@@ -78,7 +78,8 @@ def moved_keys(
 
 def _strips(ax: Any, row: int, run: Moved) -> None:
     """Above a block for each node, below the same keys: orange where another node has them now."""
-    rows = sorted(zip(run.before[:SHOWN], run.after[:SHOWN], strict=True), key=lambda row: row[0])
+    every = sorted(zip(run.before, run.after, strict=True), key=lambda row: row[0])
+    rows = [every[place * len(every) // SHOWN] for place in range(SHOWN)]
     nodes = sorted(set(run.before))
     start = 0
     for place, node in enumerate(nodes):
@@ -109,7 +110,7 @@ def ring_shares(
     title = f"{number(few)} point{'s' * (few != 1)} a node: the fullest has {_times(full[few])} "
     title += f"its share; {number(many)}: {_times(full[many])}"
     rings = len(shares[few])
-    what = f"share of the keys, a dot a node, on {rings} rings"
+    what = f"share of the keys, a dot a node, on {rings} rings; numbers: the fullest, median ring"
     figure, [ax] = canvas(title, what, source)
     for points, of_rings in shares.items():
         dots = numbers(f"shares at {points}", [share for ring in of_rings for share in ring], 0, 1)

@@ -1,7 +1,7 @@
 """Feedback on exercise 07-2: keep a first tier true to what others publish."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from typing import Any
 
 from cachepool_lib.lab.notebook.checks import Checks, Unmet
@@ -13,17 +13,26 @@ exercise = EXERCISES.add
 
 KEYS = "x", "y", "Zoë"
 
+DELETE = "await l1.delete(message['data'].decode())"
+GO_ON = "async for message in messages: … goes on for as long as messages come; nothing may end it."
+EACH = "Act at each message, as it comes. The line never ends, so a list of all is never complete."
+
 
 class FirstTier(AsyncCache):
-    """A first tier that remembers which keys it was told to delete."""
+    """A first tier that remembers which keys it was told to delete, and if it was cleared."""
 
     def __init__(self) -> None:
         super().__init__(3600, clock=clock)
         self.asked: list[Any] = []
+        self.cleared = False
 
     async def delete(self, key: Any) -> bool:
         self.asked.append(key)
         return await super().delete(key)
+
+    async def clear(self, group: Hashable = None) -> None:
+        self.cleared = True
+        await super().clear(group)
 
 
 class Line:
@@ -52,6 +61,11 @@ class Line:
         return {key for key in KEYS if await self.l1.exists(key)}
 
     @property
+    def left(self) -> bool:
+        """The listener has returned, though the line goes on."""
+        return self._listener.done()
+
+    @property
     def unheard(self) -> bool:
         return not self._queue.empty()
 
@@ -63,14 +77,21 @@ class Line:
 
 @exercise("07-2", "Hear what others change")
 async def hear(answer: Any) -> str:
-    line = Line(answer)
-    try:
-        await _changes(line)
-        await _a_lost_line(line)
-        await _something_else(line)
-    finally:
-        await line.end()
-    return "two changes, a line that broke, a change after it, and a PING"
+    for look in (_one_line, _the_first_message):
+        line = Line(answer)
+        try:
+            await look(line)
+        finally:
+            await line.end()
+    return "changes, a line that broke three times, a PING, and what was held before the line"
+
+
+async def _one_line(line: Line) -> None:
+    await _changes(line)
+    await _the_same_again(line)
+    for again in ("", " again", " again"):
+        await _a_lost_line(line, again)
+    await _something_else(line)
 
 
 async def _changes(line: Line) -> None:
@@ -85,10 +106,17 @@ async def _changes(line: Line) -> None:
         )
     if "x" in kept:
         asked = f": you deleted {line.l1.asked[0]!r}" if line.l1.asked else ""
+        got, hint = f"'x' changed, and 'x' stayed old{asked}.", DELETE
+        if line.left:
+            got, hint = f"Your function returned, and the line goes on. {got}", GO_ON
+        elif (kept_for_x := await line.l1.get("x")) != "old":
+            got = f"'x' changed, and {kept_for_x!r} was kept for it, as if it were the new page."
+        elif not line.l1.asked and not line.l1.cleared:
+            got, hint = f"Two messages came, and you did nothing to l1. {got}", EACH
         raise Unmet(
             expected="'x' is forgotten: {'type': 'message', 'data': b'x', …} came",
-            got=f"'x' changed, and 'x' stayed old{asked}.",
-            hint="await l1.delete(message['data'].decode())",
+            got=got,
+            hint=hint,
         )
     if "y" not in kept:
         raise Unmet(
@@ -104,18 +132,30 @@ async def _changes(line: Line) -> None:
             got="The second change went unheard."
             if line.unheard
             else f"{min(kept)!r} changed, and {min(kept)!r} stayed old.",
-            hint="async for message in messages: …",
+            hint=GO_ON,
         )
 
 
-async def _a_lost_line(line: Line) -> None:
+async def _the_same_again(line: Line) -> None:
+    """Twice in a row, and read in again each time."""
+    for _ in range(2):
+        await line.hold_all()
+        if "x" in await line.tell("message", b"x"):
+            raise Unmet(
+                expected="'x' is forgotten each time it changes",
+                got="'x' changed, was read in again, changed again, and 'x' stayed old.",
+                hint="What was forgotten may be read in again: forget it at each message.",
+            )
+
+
+async def _a_lost_line(line: Line, again: str) -> None:
     await line.hold_all()
     kept = await line.tell("subscribe", 1)
     if kept:
+        stayed = "x" if "x" in kept else min(kept)
         raise Unmet(
             expected="nothing is kept: nobody knows what was missed",
-            got=f"The line broke, 'x' changed, and {'x' if 'x' in kept else min(kept)!r} stayed "
-            "old.",
+            got=f"The line broke{again}, 'x' changed, and {stayed!r} stayed old.",
             hint="redis-py subscribes again by itself; all you see is another 'subscribe'. "
             "Clear at each.",
         )
@@ -126,6 +166,7 @@ async def _a_lost_line(line: Line) -> None:
             expected="after the line is back: 'x' is forgotten, 'y' stays",
             got="The line was back, 'x' changed, and "
             + ("'x' stayed old." if "x" in kept else "'y' went too."),
+            hint=GO_ON if line.left else "",
         )
 
 
@@ -137,4 +178,21 @@ async def _something_else(line: Line) -> None:
             expected="everything is kept: a 'pong' answers a PING, and nothing has changed",
             got="The line was well, nothing had changed, and the first tier was emptied.",
             hint="Clear at 'subscribe', delete at 'message', and leave the rest alone.",
+        )
+    if "x" in await line.tell("message", b"x"):
+        raise Unmet(
+            expected="after a 'pong', 'x' changed and is forgotten",
+            got="A 'pong' came, then 'x' changed, and 'x' stayed old.",
+            hint=GO_ON,
+        )
+
+
+async def _the_first_message(line: Line) -> None:
+    await asyncio.sleep(1)  # what it does before the line is open doesn't count
+    await line.hold_all()
+    if await line.tell("subscribe", 1):
+        raise Unmet(
+            expected="nothing is kept that was held before the line was open",
+            got="Before the line was open 'x' changed, and 'x' stayed old.",
+            hint="Nobody told you until then: clear at the first 'subscribe', too.",
         )

@@ -18,10 +18,17 @@ KEYS = [f"user:{number}" for number in range(1, 201)]
 SOME = KEYS[:30]
 # With a single point a node five names may happen to lie well; not the names of all three.
 OTHER_FIVES = tuple(tuple(f"{name}{n}" for n in range(1, 6)) for name in ("cache-", "10.0.0."))
-FAIR = 1.7  # times its share: chance alone gives the fullest of five nodes up to 1.5
+TEN = tuple(f"n{number}" for number in range(10))
+# Times its share, by the number of nodes: chance alone gives the fullest of five up to 1.5.
+FAIR = {5: 1.7, 10: 2.0}
 
-STAYS = "Whose node is still there should stay. Let node and key decide, not the number of nodes."
+STAYS = (
+    "Whose node is still there should stay. Let node and key decide, not the number of nodes; "
+    "and a ring must be sorted."
+)
 MORE = "By chance one arc of a ring is far longer than another. Many points a node even that out."
+RETURN = "Is there a `return` before the name?"
+TUPLES = "The pairs are tuples, so look for one: (point(key),), with the comma."
 WRAP = "Past the last point comes the first: it is a ring."
 
 
@@ -29,8 +36,7 @@ WRAP = "Past the last point comes the first: it is a ring."
 async def owner(answer: Any) -> str:
     before = _owners(answer, FIVE, KEYS)
     for leaves in ("E", "B"):
-        left = [node for node in FIVE if node != leaves]
-        _look_at_moves(leaves, before, _owners(answer, left, KEYS))
+        _look_at_moves(leaves, before, _owners(answer, _without(leaves, FIVE), KEYS))
     if _differs(before, _owners(answer, FIVE, SOME)):
         raise Unmet(
             expected="the same node for the same key, each time",
@@ -53,9 +59,20 @@ async def owner(answer: Any) -> str:
     _look_at_shares(before)
     for nodes in OTHER_FIVES:
         _look_at_shares(_owners(answer, nodes, KEYS))
+    # Who wrote the five names into the function is right until a second one leaves.
+    four = _without("E", FIVE)
+    three = _owners(answer, _without("B", four), KEYS)
+    _look_at_moves("B", _owners(answer, four, KEYS), three, when=" after E")
+    ten = _owners(answer, TEN, KEYS)
+    _look_at_moves("n3", ten, _owners(answer, _without("n3", TEN), KEYS), when=", of n0 to n9,")
+    _look_at_shares(ten, TEN)
     # So many keys that some lie past the last point of a ring with few points.
     _owners(answer, ("A",), [f"user:{number}" for number in range(1_000)])
     return "only the keys of the node that leaves move, and no node has much more than its share"
+
+
+def _without(leaves: str, nodes: Sequence[str]) -> list[str]:
+    return [node for node in nodes if node != leaves]
 
 
 def _owners(answer: Any, nodes: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
@@ -74,6 +91,12 @@ def _one(answer: Any, key: str, nodes: Sequence[str]) -> str:
             got=f"{case} raised {type(error).__name__}: {error}".removesuffix(": "),
             hint=WRAP,
         ) from None
+    except TypeError as error:
+        if "not supported between" not in str(error) or "'tuple'" not in str(error):
+            raise
+        raise Unmet(
+            expected=f"{expected} for {case}", got=f"{case} raised TypeError: {error}", hint=TUPLES
+        ) from None
     if inspect.isawaitable(node):
         if inspect.iscoroutine(node):
             node.close()
@@ -83,20 +106,24 @@ def _one(answer: Any, key: str, nodes: Sequence[str]) -> str:
             hint="There is nothing to wait for here: an ordinary function will do.",
         )
     if not isinstance(node, str) or node not in nodes:
-        hint = WRAP if node is None else "Return the name of a node, as it stands in the list."
+        hint = "Return the name of a node, as it stands in the list."
+        if node is None:
+            hint = RETURN if key == KEYS[0] else WRAP
         raise Unmet(expected=expected, got=f"{case} is {node!r}.", hint=hint)
     return node
 
 
-def _look_at_moves(leaves: str, before: dict[str, str], after: dict[str, str]) -> None:
+def _look_at_moves(
+    leaves: str, before: dict[str, str], after: dict[str, str], when: str = ""
+) -> None:
     had_to = sum(node == leaves for node in before.values())
     moved = sum(before[key] != after[key] for key in before)
     if moved == had_to:
         return
     a, b = (round(100 * count / len(before)) for count in (moved, had_to))
-    got = f"Node {leaves} left and {a} keys in 100 moved; {b} had to."
+    got = f"Node {leaves} left{when} and {a} keys in 100 moved; {b} had to."
     if a == b:
-        got = f"Node {leaves} left and {moved - had_to} keys moved that were not on it."
+        got = f"Node {leaves} left{when} and {moved - had_to} keys moved that were not on it."
     raise Unmet(expected="only the keys of the node that has left move", got=got, hint=STAYS)
 
 
@@ -105,14 +132,15 @@ def _differs(before: dict[str, str], after: dict[str, str]) -> str:
     return next((key for key in after if before[key] != after[key]), "")
 
 
-def _look_at_shares(owners: dict[str, str]) -> None:
+def _look_at_shares(owners: dict[str, str], nodes: Sequence[str] = FIVE) -> None:
     counts = Counter(owners.values())
     node, most = counts.most_common(1)[0]
-    times = most * len(FIVE) / len(owners)
-    if times > FAIR:
+    times, fair = most * len(nodes) / len(owners), FAIR[len(nodes)]
+    if times > fair:
         share = "twice" if 1.9 <= times < 2.1 else f"{times:.1f} times"
+        limit = f"{fair * len(owners) / len(nodes):.0f} of {len(owners)} keys"
         raise Unmet(
-            expected=f"about {len(owners) // len(FIVE)} of {len(owners)} keys for each node",
+            expected=f"at most {limit} on each of {len(nodes)} nodes, {fair:g} times its share",
             got=f"One node has {share} its share: {most} of {len(owners)} keys are on {node}.",
             hint=MORE,
         )

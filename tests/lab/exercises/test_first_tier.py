@@ -1,5 +1,6 @@
 """Exercise 07-2: a first tier that hears what others change; each mistake has its message."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -116,6 +117,120 @@ async def ascii_alone(messages: Any, l1: Any) -> None:
             await l1.delete(heard["data"].decode("ascii", "ignore"))
 
 
+async def seen_since_the_line_opened(messages: Any, l1: Any) -> None:
+    seen: set[str] = set()
+    async for heard in messages:
+        if heard["type"] == "subscribe":
+            await l1.clear()
+            seen.clear()
+        elif heard["type"] == "message" and (key := heard["data"].decode()) not in seen:
+            seen.add(key)
+            await l1.delete(key)
+
+
+async def never_twice(messages: Any, l1: Any) -> None:
+    seen: set[str] = set()
+    async for heard in messages:
+        if heard["type"] == "subscribe":
+            await l1.clear()
+        elif heard["type"] == "message" and (key := heard["data"].decode()) not in seen:
+            seen.add(key)
+            await l1.delete(key)
+
+
+async def not_the_same_twice_in_a_row(messages: Any, l1: Any) -> None:
+    last = ""
+    async for heard in messages:
+        if heard["type"] == "subscribe":
+            await l1.clear()
+        elif heard["type"] == "message":
+            if (key := heard["data"].decode()) != last:
+                await l1.delete(key)
+            last = key
+
+
+async def clears_when(messages: Any, l1: Any, when: Callable[[int], bool]) -> None:
+    subscriptions = 0
+    async for heard in messages:
+        if heard["type"] == "subscribe":
+            subscriptions += 1
+            if when(subscriptions):
+                await l1.clear()
+        elif heard["type"] == "message":
+            await l1.delete(heard["data"].decode())
+
+
+async def not_at_the_first(messages: Any, l1: Any) -> None:
+    await clears_when(messages, l1, lambda count: count > 1)
+
+
+async def before_the_line_instead(messages: Any, l1: Any) -> None:
+    await l1.clear()
+    await not_at_the_first(messages, l1)
+
+
+async def at_two_alone(messages: Any, l1: Any) -> None:
+    await clears_when(messages, l1, lambda count: count <= 2)
+
+
+async def at_every_second(messages: Any, l1: Any) -> None:
+    await clears_when(messages, l1, lambda count: count % 2 == 0)
+
+
+async def waits_for_all(messages: Any, l1: Any) -> None:
+    await right(by_and_by([heard async for heard in messages]), l1)
+
+
+async def by_and_by(messages: Any) -> Any:
+    for heard in messages:
+        yield heard
+
+
+async def returns_after_the_first(messages: Any, l1: Any) -> None:
+    async for heard in messages:
+        if heard["type"] == "subscribe":
+            await l1.clear()
+        return
+
+
+async def keeps_none(messages: Any, l1: Any) -> None:
+    async for heard in messages:
+        if heard["type"] == "subscribe":
+            await l1.clear()
+        elif heard["type"] == "message":
+            await l1.set(heard["data"].decode(), None)
+
+
+async def ends_at_a_pong(messages: Any, l1: Any) -> None:
+    async for heard in messages:
+        if heard["type"] == "subscribe":
+            await l1.clear()
+        elif heard["type"] == "message":
+            await l1.delete(heard["data"].decode())
+        else:
+            return
+
+
+GO_ON = "goes on for as long as messages come; nothing may end it."
+
+
+@pytest.mark.parametrize(
+    ("answer", "hint"),
+    [
+        (waits_for_all, "The line never ends, so a list of all is never complete."),
+        (returns_after_the_first, GO_ON),
+        (one_message, GO_ON),
+        (ends_when_the_line_breaks, GO_ON),
+        (ends_at_a_pong, GO_ON),
+        (keeps_none, "await l1.delete(message['data'].decode())"),
+        (never_twice, "forget it at each message."),
+    ],
+)
+def test_a_hint_leads_on(answer: Any, hint: str) -> None:
+    """It never says what the answer has."""
+    assert message("07-2", answer).endswith(hint)
+
+
 @pytest.mark.parametrize(
     ("answer", "got"),
     [
@@ -128,6 +243,17 @@ async def ascii_alone(messages: Any, l1: Any) -> None:
         (one_message, "The second change went unheard."),
         (ends_when_the_line_breaks, "The line was back, 'x' changed, and 'x' stayed old."),
         (clears_at_all_else, "nothing had changed, and the first tier was emptied"),
+        (seen_since_the_line_opened, "read in again, changed again, and 'x' stayed old."),
+        (never_twice, "read in again, changed again, and 'x' stayed old."),
+        (not_the_same_twice_in_a_row, "read in again, changed again, and 'x' stayed old."),
+        (not_at_the_first, "Before the line was open 'x' changed, and 'x' stayed old."),
+        (before_the_line_instead, "Before the line was open 'x' changed, and 'x' stayed old."),
+        (at_two_alone, "The line broke again, 'x' changed, and 'x' stayed old."),
+        (at_every_second, "The line broke again, 'x' changed, and 'x' stayed old."),
+        (waits_for_all, "Two messages came, and you did nothing to l1."),
+        (returns_after_the_first, "Your function returned, and the line goes on."),
+        (keeps_none, "None was kept for it, as if it were the new page."),
+        (ends_at_a_pong, "A 'pong' came, then 'x' changed, and 'x' stayed old."),
         (ascii_alone, "'Zoë' changed, and 'Zoë' stayed old."),
     ],
 )

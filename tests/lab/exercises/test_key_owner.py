@@ -61,6 +61,52 @@ def modulo(key: str, nodes: Nodes) -> str:
     return nodes[sha(key) % len(nodes)]
 
 
+def another_if_it_is_away(key: str, nodes: Nodes) -> str:
+    """Right for the five names it was written for, until a second of them leaves."""
+    node = FIVE[sha(key) % len(FIVE)]
+    return node if node in nodes else sorted(nodes)[sha(f"{key}x") % len(nodes)]
+
+
+def dealt_out_by_slot(key: str, nodes: Nodes) -> str:
+    slot = sha(key) % 100
+    node = FIVE[slot % 5]
+    return node if node in nodes else sorted(nodes)[slot // 5 % len(nodes)]
+
+
+def five_names_else_ring(key: str, nodes: Nodes) -> str:
+    """With other names it is the modulo of their number."""
+    if set(nodes) <= set(FIVE):
+        return rendezvous(key, nodes)
+    return modulo(key, sorted(nodes))
+
+
+def nearest_by_xor(key: str, nodes: Nodes) -> str:
+    return min(nodes, key=lambda node: sha(node) ^ sha(key))
+
+
+def highest_checksum(key: str, nodes: Nodes) -> str:
+    return max(nodes, key=lambda node: zlib.crc32(f"{node} {key}".encode()))
+
+
+def pairs_of(nodes: Nodes) -> list[tuple[int, str]]:
+    return [(sha(f"{node} {number}"), node) for node in nodes for number in range(100)]
+
+
+def no_return(key: str, nodes: Nodes) -> None:
+    pairs = sorted(pairs_of(nodes))
+    pairs[bisect.bisect(pairs, (sha(key), "")) % len(pairs)]
+
+
+def looks_for_a_number(key: str, nodes: Nodes) -> Any:
+    pairs: list[Any] = sorted(pairs_of(nodes))
+    return pairs[bisect.bisect(pairs, sha(key)) % len(pairs)][1]
+
+
+def unsorted(key: str, nodes: Nodes) -> str:
+    pairs = pairs_of(nodes)
+    return pairs[bisect.bisect(pairs, (sha(key), "")) % len(pairs)][1]
+
+
 def modulo_of_hash(key: str, nodes: Nodes) -> str:
     return nodes[hash(key) % len(nodes)]
 
@@ -143,6 +189,12 @@ async def awaited(key: str, nodes: Nodes) -> str:
         (modulo, "Node E left and 82 keys in 100 moved; 24 had to."),
         (modulo_of_hash, "Node E left and "),
         (jump, "Node B left and "),
+        (another_if_it_is_away, "Node B left after E and "),
+        (dealt_out_by_slot, "Node B left after E and "),
+        (five_names_else_ring, "Node n3 left, of n0 to n9, and "),
+        (nearest_by_xor, "One node has "),
+        (highest_checksum, "One node has "),
+        (unsorted, "Node E left and "),
         (places_in_the_list, "Node B left and "),
         (anybody, "Node E left and "),
         (highest_hash, "Another process sends 'user:"),
@@ -171,6 +223,25 @@ def test_each_wrong_answer_is_told_what_is_wrong(answer: Any, expected: str) -> 
 def test_who_does_not_go_round_is_told_so(answer: Any) -> None:
     """Although few keys lie past the last point."""
     assert message("07-1", answer).endswith("Past the last point comes the first: it is a ring.")
+
+
+@pytest.mark.parametrize(
+    ("answer", "hint"),
+    [
+        (no_return, "Is there a `return` before the name?"),
+        (looks_for_a_number, "look for one: (point(key),), with the comma."),
+        (unsorted, "and a ring must be sorted."),
+    ],
+)
+def test_a_slip_in_the_ring_has_its_own_hint(answer: Any, hint: str) -> None:
+    assert message("07-1", answer).endswith(hint)
+
+
+def test_another_type_error_is_not_taken_for_the_pairs() -> None:
+    def adds(key: str, nodes: Nodes) -> Any:
+        return len(nodes) + key  # type: ignore[operator]
+
+    assert not look_at("07-1", adds).hint
 
 
 def test_a_seed_that_differs_is_named() -> None:
