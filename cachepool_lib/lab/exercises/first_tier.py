@@ -57,7 +57,16 @@ class Line:
         self._queue.put_nowait({"type": kind, "pattern": None, "channel": b"changes", "data": data})
         await asyncio.sleep(1)
         if self._listener.done():
-            await self._listener
+            try:
+                await self._listener
+            except TypeError as error:
+                if "async_generator" not in str(error):
+                    raise
+                raise Unmet(
+                    expected="messages are taken as they come",
+                    got=f"TypeError: {error}",
+                    hint="Messages are waited for: `async for message in messages:`.",
+                ) from None
         return {key for key in KEYS if await self.l1.exists(key)}
 
     @property

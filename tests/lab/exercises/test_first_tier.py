@@ -211,6 +211,11 @@ async def ends_at_a_pong(messages: Any, l1: Any) -> None:
             return
 
 
+async def does_not_wait(messages: Any, l1: Any) -> None:
+    for heard in messages:
+        await l1.delete(heard["data"].decode())
+
+
 GO_ON = "goes on for as long as messages come; nothing may end it."
 
 
@@ -224,6 +229,7 @@ GO_ON = "goes on for as long as messages come; nothing may end it."
         (ends_at_a_pong, GO_ON),
         (keeps_none, "await l1.delete(message['data'].decode())"),
         (never_twice, "forget it at each message."),
+        (does_not_wait, "Messages are waited for: `async for message in messages:`."),
     ],
 )
 def test_a_hint_leads_on(answer: Any, hint: str) -> None:
