@@ -104,8 +104,9 @@ def pages_by_shard(
     note(ax, over, (run.taken_over, 0.97), (6, 0), **place | {"ha": "left"})
     margin_labels(ax, labels)
     if told:
+        # Beneath the labels: among the shards it would be read as a share that loads.
         text = f"visits that fail,\n{told.label}"
-        guess_box(ax, text, (1.03, 0.98), xycoords="axes fraction", va="top")
+        guess_box(ax, text, (1.03, -0.02), xycoords="axes fraction", va="top")
     missed = ", ".join(f"shard {shard + 1} {_most(run.missed(shard))}" for shard in _all(run))
     text = f"pages while a primary is {done}, {source}: {failed}; loaded meanwhile: {missed}"
     return finished(figure, text, told)
