@@ -94,7 +94,7 @@ def loads_by_instances(
         # Between the lines, where there is room, and tied to its place.
         tie: Any = {"arrowprops": {"arrowstyle": "-", "color": GUESS, "shrinkB": 6}}
         tie |= {"textcoords": axes[0].get_xaxis_transform(), "ha": "right", "va": "center"}
-        guess_box(axes[0], told.label, (mark, y), xytext=(mark / 1.15, 0.37), **tie)
+        guess_box(axes[0], told.label, (mark, y), xytext=(mark / 1.15, 0.33), **tie)
     at = counts.index(mark)
     text = ", ".join(
         f"{name} {number(loads[name][at])} and {number(loads[name][-1])}" for name in runs

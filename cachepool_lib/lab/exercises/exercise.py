@@ -48,7 +48,7 @@ WHERE = {
     "07-4": "cachepool_lib.lab.exercises.tenants",
 }
 REAL = {"02-1", "02-4"}  # in real time, on the lab's Redis; the others in simulated time
-# Seconds, instead of LIMIT: a ring that is sorted in each call takes one, and twenty on a machine
+# Seconds, instead of LIMIT: a ring that is sorted in each call takes two, and many on a machine
 # that is busy.
 LIMITS = {"07-1": 120}
 
