@@ -33,7 +33,8 @@ def scarcest(nodes: Mapping[str, float], *, guess: Guess | None = None) -> Chart
     title = f"{ceil(counts[at]):,} node{'s' * (ceil(counts[at]) != 1)}: {names[at]} decides"
     figure, [ax] = canvas(title, "nodes that are needed, by what is in each of them", "theory")
     named_rows(ax, names)
-    ax.set(xlim=(0, 1.25 * max(counts) or 1), xlabel="nodes")
+    boxed = guess is not None and guess.guess in names
+    ax.set(xlim=(0, (2 if boxed else 1.25) * max(counts) or 1), xlabel="nodes")
     for y, count in enumerate(counts):
         ax.barh(y, count, 0.56, color=OURS if y == at else WAIT, linewidth=0)
         weight = "bold" if y == at else "normal"

@@ -70,8 +70,7 @@ def goodput(
     title = f"{at - next(iter(runs.values())).restarted_at} s after the restart, "
     title += f"{percent(now)} of the visits get their page in time"
     if others:
-        back = sum(shares[name][-1] > 0.95 for name in others)
-        title = f"{back} of {len(others)} remedies bring the pages back"
+        title = _back(others, [_after(shares[name], runs[name]) for name in others])
     columns = min(COLUMNS, len(runs))
     rows = ceil(len(runs) / columns)
     what = f"share of the visits that get their page in time, {SPAN} s together"
@@ -87,16 +86,19 @@ def goodput(
         ax.tick_params(labelbottom=True)
     told = guessed(guess)
     if not others:
-        axes[0].plot(at - SPAN / 2, now, "o", color=INK, markersize=7, clip_on=False, zorder=4)
-        note(axes[0], f"{now:.2f} at {at} s", (at - SPAN / 2, now), (0, 12), ha="center", size=14,
+        axes[0].plot(at, now, "o", color=INK, markersize=7, clip_on=False, zorder=4)
+        note(axes[0], f"{now:.2f} at {at} s", (at, now), (0, 12), ha="center", size=14,
              weight="bold", bbox=WHITE)  # fmt: skip
     if told:
         y, arrow = pinned(told.value, 0, 1.0)
-        axes[0].plot([at - SPAN / 2] * 2, [now, y], "--", color=GUESS)
-        axes[0].plot(at - SPAN / 2, y, "o", markersize=9, mfc="white", mec=GUESS, mew=1.6, zorder=4)
-        note(axes[0], two_lines(told.label) + arrow, (at - SPAN / 2, y), (12, 0), va="center",
+        axes[0].plot([at] * 2, [now, y], "--", color=GUESS)
+        axes[0].plot(at, y, "o", markersize=9, mfc="white", mec=GUESS, mew=1.6, zorder=4)
+        note(axes[0], two_lines(told.label) + arrow, (at, y), (12, 0), va="center",
              color=GUESS, bbox=WHITE)  # fmt: skip
     parts = [f"{name} {each[at // SPAN - 1]:.2f} at {at} s" for name, each in shares.items()]
+    for n, name in enumerate(others, 1):
+        after = _after(shares[name], runs[name])
+        parts[n] = f"{name} " + ("not back" if after is None else f"back after {after} s")
     return finished(figure, f"visits in time, {source}: {', '.join(parts)}", told)
 
 
@@ -110,8 +112,30 @@ def _shares(name: str, run: Run) -> list[float]:
     return [sum(good[s : s + SPAN]) / (sum(visits[s : s + SPAN]) or 1) for s in starts]
 
 
+def _after(shares: Sequence[float], run: Run) -> int | None:
+    """The seconds from the remedy until nearly all are served, and stay so; None: never."""
+    bad = [n for n, share in enumerate(shares) if share <= 0.95]
+    if bad and bad[-1] == len(shares) - 1:
+        return None
+    start = run.restarted_at if run.deployed_at is None else run.deployed_at
+    return max(0, SPAN * (bad[-1] + 1) - start) if bad else 0
+
+
+def _back(names: Sequence[str], after: Sequence[int | None]) -> str:
+    """A title: how many come back, and how soon."""
+    back = sorted(each for each in after if each is not None)
+    title = f"{len(back)} of {len(names)} remedies bring the pages back"
+    if len(back) == len(names) > 1:
+        title = f"All {len(names)} remedies bring the pages back"
+    if not back:
+        return title
+    soon = f"{back[0]}" if back[0] == back[-1] else f"{back[0]} to {back[-1]}"
+    return f"{title}, after {soon} s"
+
+
 def _panel(ax: Axes, shares: Sequence[float], run: Run, name: str) -> None:
-    colour = OURS if shares[-1] > 0.95 else FAILED
+    after = _after(shares, run)
+    colour = FAILED if after is None else OURS
     edges = [SPAN * n for n in range(len(shares) + 1)]
     ax.stairs(shares, edges, fill=True, color=colour, alpha=0.85)
     high = ax.get_xaxis_transform()
@@ -123,5 +147,6 @@ def _panel(ax: Axes, shares: Sequence[float], run: Run, name: str) -> None:
     note(ax, word, (second, 1.0), (3, -1), va="top", xycoords=high, size=10, bbox=WHITE)
     if name:
         ax.set_title(name)
-        note(ax, f"{shares[-1]:.2f}", (0.985, 0.97), (0, 0), ha="right", va="top",
+        back = "not back" if after is None else f"after {after} s"
+        note(ax, back, (0.985, 0.97), (0, 0), ha="right", va="top",
              xycoords="axes fraction", color=colour, weight="bold", bbox=WHITE)  # fmt: skip

@@ -66,7 +66,8 @@ def instances(
     opened = {name: len(way.connections) for name, way in ways.items()}
     asked, limit = first.asked, first.limit
     title = f"{number(opened[next(iter(ways))])} of {asked} instances open"
-    title += "".join(f", {name} {number(count)}" for name, count in [*opened.items()][1:])
+    for name, open_ in [*opened.items()][1:]:
+        title += f"; {name} {'all ' * (open_ == ways[name].asked)}{number(open_)}"
     what = "connections at the server after each instance; a cross: it was refused"
     figure, [ax] = canvas(title, what, source)
     top = max(limit, *(max(way.connections, default=0) + way.size for way in ways.values()))
@@ -81,11 +82,12 @@ def instances(
         for at, count in enumerate(counts if way is first else [], 1):
             note(ax, number(count), (at, count), (0, 8), ha="center", color=colour, bbox=WHITE)
         if len(counts) < asked:
-            there = (len(counts) + 1, (counts[-1] if counts else 0) + way.size)
+            there = (len(counts) + 1, limit)
             if counts:
                 ax.plot([len(counts), there[0]], [counts[-1], there[1]], ":", color=colour)
             ax.plot(*there, "X", color=colour, markersize=13, mec="white")
-            note(ax, "refused", there, (12, 0), va="center", color=colour, weight="bold")
+            note(ax, "refused", there, (12, 0), va="center", color=colour, weight="bold",
+                 bbox=WHITE)  # fmt: skip
         else:
             labels.append((counts[-1], name, colour))
     margin_labels(ax, labels)

@@ -47,7 +47,7 @@ def replica_lag(
     lag, *old = numbers("seconds", [first.lag, *(way.old_for for way in ways.values())], 0)
     end = max(at for way in ways.values() for at, _ in way.cache)
     title = f"The replica is old for {number(lag)} s, readers for {number(old[0])} s"
-    what = "after a write at 0: pink shows the old row, blue the new one"
+    what = "after a write at 0: pink shows the old row, blue the new one (seconds counted by hand)"
     figure, [ax] = canvas(title, what, source, height=1.8 + 0.55 * (2 + len(ways)))
     lanes = {"the writer": 0.0, "the replica": lag, **dict(zip(ways, old, strict=True))}
     named_rows(ax, list(lanes))

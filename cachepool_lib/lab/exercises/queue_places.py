@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import inspect
+from math import ceil
 from typing import Any, NamedTuple
 
 from cachepool_lib.errors import PoolFull
@@ -29,10 +30,18 @@ class Case(NamedTuple):
     def __str__(self) -> str:
         return f"places({self.at_once}, {self.seconds:g}, {self.patience:g})"
 
+    def end(self, places: int) -> float:
+        """The seconds until the last of so many has a page: queries begin and end in rounds."""
+        return self.seconds * (1 + ceil(places / self.at_once))
+
 
 SHOP = Case(2, 0.1, 1, 18)
-# In these no decimal fraction is rounded: `int` of a right formula is exact.
-OTHERS = (Case(4, 0.25, 1, 12), Case(1, 0.5, 2, 3), Case(10, 0.125, 0.5, 30), Case(2, 0.5, 0.5, 0))
+# In these no decimal fraction is rounded: `int` of a right formula is exact. In the last two the
+# patience is no whole number of queries.
+OTHERS = (
+    *(Case(4, 0.25, 1, 12), Case(1, 0.5, 2, 3), Case(10, 0.125, 0.5, 30), Case(2, 0.5, 0.5, 0)),
+    *(Case(4, 0.375, 1, 4), Case(3, 0.75, 2.5, 6)),
+)
 
 
 async def in_time(case: Case, places: int, rate: float) -> float:
@@ -58,8 +67,8 @@ async def in_time(case: Case, places: int, rate: float) -> float:
 @exercise("07-3", "Places in the queue")
 async def places(answer: Any) -> str:
     got = _number(answer, SHOP)
-    # 0.1 is a little more than a tenth: whoever rounds down gets 17, and that is safe.
-    if got not in (SHOP.right, SHOP.right - 1):
+    # 0.1 is a little more than a tenth: whoever rounds down has a round less, and that is safe.
+    if not SHOP.right - SHOP.at_once <= got <= SHOP.right:
         await _look(got)
     for case in OTHERS:
         got = _number(answer, case)
@@ -87,7 +96,7 @@ def _number(answer: Any, case: Case) -> int:
         raise Unmet(
             expected=f"{case} is a whole number",
             got=f"{case} is {got!r}.",
-            hint="max_waiting takes a whole number: int(…) or round(…) makes one."
+            hint="max_waiting takes a whole number: int(…) makes one."
             if isinstance(got, float)
             else "Return a number of visitors.",
         )
@@ -124,14 +133,17 @@ async def _look(got: int) -> None:
             got=f"Without places, {share:.0%} are refused on a good day, of {QUIET} a second.",
             hint="Where three come in the same moment, the third could have waited for 0.1 s.",
         )
-    end = SHOP.seconds * (1 + (got + 1) / SHOP.at_once)
     raise Unmet(
         expected=expected,
-        got=f"With {got} places one more is refused, who would have had a page after {end:.2g} s.",
+        got=f"With {got} places one more is refused, who would have had a page after "
+        f"{SHOP.end(got + 1):.2g} s.",
         hint=hint or f"And visitors wait for {SHOP.patience:g} s.",
     )
 
 
 def _too_late(case: Case, got: int) -> str:
-    end = case.seconds * (1 + got / case.at_once)
-    return f"The last in line has a page after {end:.3g} s, and leaves after {case.patience:g} s."
+    late = f"The last in line has a page after {case.end(got):.3g} s, and leaves after "
+    late += f"{case.patience:g} s."
+    if case.patience % case.seconds:
+        late += " What begins together ends together: count whole rounds."
+    return late

@@ -24,7 +24,7 @@ VISITS, USERS = 100, 1_000  # a second, spread evenly over so many pages
 AT_ONCE, QUERY_SECONDS = 2, 0.1  # what the database does: 20 pages a second
 PATIENCE = 1.0  # seconds that a visitor waits
 TTL = 120.0  # seconds: with every page in the cache, 8 of 100 visits load one
-RESTART, DEPLOY, END = 10, 30, 90  # seconds
+RESTART, DEPLOY, END = 10, 30, 180  # seconds
 
 PageFunction = Callable[[DatabasePool, AsyncCache, int], Awaitable[Any]]
 

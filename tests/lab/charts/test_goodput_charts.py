@@ -37,10 +37,20 @@ def test_remedies_stand_side_by_side(count: int) -> None:
     runs |= {"loads outlive visitors": BACK, "closed and warmed": BACK, "+ 40 may wait": NEVER}
     chart = charts.goodput(dict(list(runs.items())[:count]))
     back = {2: "1 of 1", 3: "1 of 2", 6: "3 of 5"}[count]
-    assert title(chart) == f"{back} remedies bring the pages back"
-    assert "+ 18 may wait 1.00 at 90 s" in chart.text
+    assert title(chart) == f"{back} remedies bring the pages back, after 30 s"
+    assert "nothing 0.01 at 90 s, + 18 may wait back after 30 s" in chart.text
+    assert "after 30 s" in written(chart) and "not back" in written(chart)
     assert "remedy" in written(chart) and "restart" in written(chart)
     assert_readable(chart)
+
+
+def test_the_title_says_how_soon_they_come_back() -> None:
+    """The fastest and the slowest; from when on all is well until the end."""
+    later = run(1, 0.03, 0.02, 1, 0.6, 0.8, 0.9, 1, 1)
+    chart = charts.goodput({"nothing": STUCK, "a": BACK, "b": later})
+    assert title(chart) == "All 2 remedies bring the pages back, after 30 to 40 s"
+    chart = charts.goodput({"nothing": STUCK, "a": NEVER})
+    assert title(chart) == "0 of 1 remedies bring the pages back"
 
 
 @pytest.mark.parametrize(

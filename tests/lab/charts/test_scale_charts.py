@@ -23,7 +23,7 @@ def test_instances_against_the_limit() -> None:
     assert "for you: 17" in written(chart) and "refused" in written(chart)
     assert_readable(chart)
     chart = charts.instances({"direct": DIRECT, "through a pooler": POOLED})
-    assert title(chart) == "4 of 6 instances open, through a pooler 6"
+    assert title(chart) == "4 of 6 instances open; through a pooler all 6"
     assert_readable(chart)
     nobody = Instances(3, 30, 17, None, [], REFUSED, 0)
     assert title(charts.instances({"direct": nobody})) == "0 of 3 instances open"

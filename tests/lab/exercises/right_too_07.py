@@ -12,4 +12,9 @@ RIGHT_TOO: dict[str, dict[str, str]] = {
         f"{PAIRS}pairs = sorted(((point(f'{{node}} {{number}}'), node) for node in nodes "
         "for number in range(101)))": "a point more a node does not matter",
     },
+    "07-3": {
+        "return at_once * int(patience / seconds - 1 + 1e-09) → "
+        "return at_once * int(patience / seconds - 1 + 0)": "the rule is the same; a float that is "
+        "a little less than a whole number costs a round, and that is safe",
+    },
 }

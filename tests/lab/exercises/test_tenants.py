@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from cachepool_lib import lab
-from cachepool_lib.lab.exercises.tenants import ITEMS, ROWS
+from cachepool_lib.lab.exercises.tenants_pooler import ITEMS, ROWS
 from tests.tools.exercise_tools import Exercises, look_at, message
 
 COURSE = Exercises("07-past-one-machine.ipynb", {"07-4": "as_tenant_mine"})
@@ -106,6 +106,49 @@ async def asks_for_her_alone(connection: Any, tenant: str) -> Any:
     return await connection.fetchval("SELECT item FROM items WHERE tenant = $1", tenant)
 
 
+LOCK = asyncio.Lock()
+
+
+async def locks_in_its_process(connection: Any, tenant: str) -> Any:
+    async with LOCK:
+        return await sets_and_resets(connection, tenant)
+
+
+async def resets_in_finally(connection: Any, tenant: str) -> Any:
+    async with connection.transaction():
+        await connection.execute("SELECT set_config('shop.tenant', $1, false)", tenant)
+        try:
+            return await connection.fetchval(ITEMS)
+        finally:
+            await connection.execute("RESET shop.tenant")
+
+
+async def doubles_one_quote(connection: Any, tenant: str) -> Any:
+    async with connection.transaction():
+        name = tenant.replace("'", "''", 1)
+        await connection.execute(f"SET LOCAL shop.tenant = '{name}'")
+        return await connection.fetchval(ITEMS)
+
+
+async def drops_the_quote(connection: Any, tenant: str) -> Any:
+    async with connection.transaction():
+        name = tenant.replace("'", "")
+        await connection.execute(f"SET LOCAL shop.tenant = '{name}'")
+        return await connection.fetchval(ITEMS)
+
+
+async def gives_too_few(connection: Any, tenant: str) -> Any:
+    async with connection.transaction():
+        await connection.execute("SELECT set_config('shop.tenant', $1, $2)", tenant)
+        return await connection.fetchval(ITEMS)
+
+
+async def gives_a_text_as_local(connection: Any, tenant: str) -> Any:
+    async with connection.transaction():
+        await connection.execute("SELECT set_config('shop.tenant', $1, $2)", tenant, "now")
+        return await connection.fetchval(ITEMS)
+
+
 def not_async(connection: Any, tenant: str) -> None:
     return None
 
@@ -130,6 +173,12 @@ NOBODY = "No tenant at all, and so no row: a statement is its own transaction."
         (swallows, "The server refused to give the rows, and nobody was told."),
         (returns_rows, "as_tenant(connection, 'ada') returned [{'string_agg': 'a lamp'}]."),
         (asks_for_her_alone, "The query 'SELECT item FROM items WHERE tenant = $1' with ('ada',)."),
+        (locks_in_its_process, "Set on one connection, read on the other: None. A lock in your"),
+        (resets_in_finally, "Another error hides it: the transaction is aborted. After an error"),
+        (doubles_one_quote, "The server refuses \"SET LOCAL shop.tenant = 'd''art'agnan'\""),
+        (drops_the_quote, "o'neill got None. The quote belongs to the name."),
+        (gives_too_few, "The query \"SELECT set_config('shop.tenant', $1, $2)\" with ('ada',)."),
+        (gives_a_text_as_local, "The query \"SELECT set_config('shop.tenant', $1, $2)\" with"),
         (not_async, "as_tenant(…) gave None, and nothing to await."),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -154,7 +203,47 @@ async def by_hand(connection: Any, tenant: str) -> Any:
         await connection.execute("COMMIT")  # after an error it rolls back
 
 
-@pytest.mark.parametrize("answer", [with_the_quote_doubled, by_hand])
+async def all_as_arguments(connection: Any, tenant: str) -> Any:
+    async with connection.transaction(readonly=True):
+        await connection.execute("SELECT set_config($1, $2, true)", "shop.tenant", tenant)
+        return await connection.fetchval(ITEMS)
+
+
+async def local_as_an_argument(connection: Any, tenant: str) -> Any:
+    async with connection.transaction():
+        await connection.execute("SELECT set_config('shop.tenant', $1, $2)", tenant, True)
+        return await connection.fetchval(ITEMS)
+
+
+async def with_casts(connection: Any, tenant: str) -> Any:
+    async with connection.transaction():
+        await connection.fetchrow("SELECT set_config('shop.tenant', $1::text, TRUE);", tenant)
+        return await connection.fetchval(ITEMS)
+
+
+async def started_and_ended(connection: Any, tenant: str) -> Any:
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.fetchval("SELECT set_config('shop.tenant', $1, true)", tenant)
+        items = (await connection.fetchrow(ITEMS))[0]
+    except BaseException:
+        await transaction.rollback()
+        raise
+    await transaction.commit()
+    return items
+
+
+RIGHT = [
+    with_the_quote_doubled,
+    by_hand,
+    all_as_arguments,
+    local_as_an_argument,
+    with_casts,
+]
+
+
+@pytest.mark.parametrize("answer", [*RIGHT, started_and_ended])
 def test_another_right_answer_passes(answer: Any) -> None:
     assert look_at("07-4", answer).passed
 
@@ -207,6 +296,7 @@ async def test_a_real_pooler_gives_the_same() -> None:
             assert (await in_turn(answer)).answer == left, answer
             seen = (await at_once(answer)).answer
             assert (seen == ["a lamp", "a boat"]) is right, (answer, seen)
-        assert (await with_a_quote(by_hand)).answer == "a harp"
+        for answer in RIGHT:
+            assert (await with_a_quote(answer)).answer == "a harp", answer
         for answer in (writes_the_name_itself, an_argument_for_set):
             assert (await with_a_quote(answer)).answer == "PostgresSyntaxError"
