@@ -88,17 +88,23 @@ class Lag:
 
     async def _watch(self) -> None:
         while True:
-            before = time.monotonic()
             await asyncio.sleep(0.005)
-            late = time.monotonic() - before - 0.005
-            self.worst = max(self.worst, late)
-            self.total += late if late > 0.01 else 0
+            self._look()
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        late = now - self._due
+        self.worst = max(self.worst, late)
+        self.total += late if late > 0.01 else 0
+        self._due = now + 0.005
 
     async def __aenter__(self) -> "Lag":
+        self._due = time.monotonic() + 0.005
         self._task = asyncio.create_task(self._watch())
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        self._look()  # also how late the last look is
         self._task.cancel()
         await asyncio.wait([self._task])
 
