@@ -392,7 +392,7 @@ def test_the_course_runs_and_says_how_it_went(
     before = {p: p.read_bytes() for p in notebooks.iterdir()}
     (tmp_path / "dot.png").write_bytes(b"a dot")
 
-    assert course.run_all(notebooks, site) == 1
+    assert course.run_all(notebooks, site) == 1  # two at once
 
     out = capsys.readouterr().out
     assert "\r" not in out, "what is not a terminal gets no redrawn line"
@@ -400,6 +400,7 @@ def test_the_course_runs_and_says_how_it_went(
     assert re.fullmatch(r"01-one: \d+\.\d s, 3 cells, no servers", lines[0])
     assert re.fullmatch(r"02-two: \d+\.\d s, 2 cells, no servers", lines[1])
     assert lines[2].strip() == "FAILED in cell 2: AssertionError: oh"
+    assert re.fullmatch(r"2 notebooks in \d+ s, 2 at once", lines[3])
     assert {p: p.read_bytes() for p in notebooks.iterdir()} == before
 
     page = (site / "01-one.html").read_text(encoding="utf-8")
@@ -421,14 +422,17 @@ def test_the_course_runs_and_says_how_it_went(
 def test_a_terminal_gets_a_bar(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Drawn over itself until the last cell; a dumb terminal gets a line instead."""
+    """One for all cells, drawn over itself; a dumb terminal gets a line a notebook instead."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setenv("TERM", "xterm")
-    course.progress("01-one", 15, 30)
-    assert capsys.readouterr().out == f"\r{'01-one':<28} [{'#' * 15}{'.' * 15}] 15/30 cells"
-    monkeypatch.setenv("TERM", "dumb")
-    course.progress("01-one", 0, 30)
-    assert capsys.readouterr().out == "01-one: running 30 cells\n"
+    for term in ("xterm", "dumb"):
+        monkeypatch.setenv("TERM", term)
+        progress = course.Progress(30)
+        for name in ["01-one"] * 15 + ["02-two"]:
+            progress.next_cell(name)
+        progress.begin("03-three", 14)
+        last = capsys.readouterr().out.split("\r")[-1]
+        bar = f"{'02-two':<28} [{'#' * 15}{'.' * 15}] 15/30 cells"
+        assert last == (bar if term == "xterm" else "03-three: running 14 cells\n")
 
 
 def test_the_servers_are_those_that_the_notebook_named() -> None:

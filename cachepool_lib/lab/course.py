@@ -8,6 +8,7 @@ executes the notebooks for decks that a speaker shows.
 """
 
 import argparse
+import asyncio
 import json
 import os
 import re
@@ -35,6 +36,7 @@ from cachepool_lib.lab.copies import NOTEBOOKS, WORK, make_copies, reset
 SITE = Path("site")
 SLIDES = Path("slides")  # beside notebooks/: links to files lead to the same ones
 CELL_TIMEOUT = 120  # seconds; the slowest cell takes a few
+AT_ONCE = 2  # notebooks: half of the time of one is waiting for servers, kernels and clocks
 BAR = 30  # characters
 
 
@@ -157,30 +159,52 @@ def run_all(
 ) -> int:
     """Run and *publish* the course, as pages if not told otherwise; print a line a notebook.
 
-    Returns the exit status.
+    AT_ONCE notebooks at a time, each with a kernel of its own. Returns the exit status.
     """
     paths = sorted(notebooks.glob("*.ipynb"))
     if not paths:
         print(f"No notebooks in {notebooks.resolve()}: run this in the project's folder.")
         return 2
     site.mkdir(parents=True, exist_ok=True)
-    outcomes = [run(path, site, publish or page) for path in paths]
+    started = time.perf_counter()
+    outcomes = asyncio.run(run_each(paths, site, publish or page))
     print()
     print(*outcomes, sep="\n")
+    print(f"{len(paths)} notebooks in {time.perf_counter() - started:.0f} s, {AT_ONCE} at once")
     print(f"To be opened: {site}/{paths[0].stem}.html and its neighbours")
     return int(any(outcome.failure for outcome in outcomes))
 
 
-def run(path: Path, site: Path, publish: Callable[[Any, Path], str]) -> Outcome:
-    """Execute one notebook, up to the first cell that fails, and write its HTML."""
-    notebook = nbformat.read(path, as_version=4)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    started, at = time.perf_counter(), 0
+async def run_each(
+    paths: list[Path], site: Path, publish: Callable[[Any, Path], str]
+) -> list[Outcome]:
+    notebooks = {path: nbformat.read(path, as_version=4) for path in paths}
+    progress = Progress(sum(len(code_of(notebook)) for notebook in notebooks.values()))
+    free = asyncio.Semaphore(AT_ONCE)
+
+    async def one(path: Path, notebook: Any) -> Outcome:
+        async with free:
+            outcome = await run(notebook, path, progress)
+        (site / f"{path.stem}.html").write_text(publish(notebook, path), encoding="utf-8")
+        return outcome
+
+    return await asyncio.gather(*(one(*item) for item in notebooks.items()))
+
+
+def code_of(notebook: Any) -> list[Any]:
+    """The cells that are executed."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+async def run(notebook: Any, path: Path, progress: "Progress") -> Outcome:
+    """Execute one notebook, up to the first cell that fails."""
+    code, at, started = code_of(notebook), 0, time.perf_counter()
+    progress.begin(path.stem, len(code))
 
     def next_cell(cell: Any, cell_index: int) -> None:
         nonlocal at
-        progress(path.stem, at, len(code))
         at += 1
+        progress.next_cell(path.stem)
 
     client = NotebookClient(
         notebook,
@@ -193,26 +217,35 @@ def run(path: Path, site: Path, publish: Callable[[Any, Path], str]) -> Outcome:
     )
     failure = None
     try:
-        client.execute()
+        await client.async_execute()
     except CellExecutionError as error:
         failure = f"cell {at}: {error.ename}: {error.evalue}".splitlines()[0]
     except CellTimeoutError:
         failure = f"cell {at}: no answer within {CELL_TIMEOUT} s"
     except DeadKernelError:
         failure = f"cell {at}: the kernel died"
-    seconds = time.perf_counter() - started
-    progress(path.stem, at, len(code), end="\n")
-    (site / f"{path.stem}.html").write_text(publish(notebook, path), encoding="utf-8")
-    return Outcome(path.stem, seconds, at, servers(code), failure)
+    for cell in code:  # what showed how far it was, and has gone, leaves an output of nothing
+        cell.outputs = [output for output in cell.outputs if output.get("data", True)]
+    return Outcome(path.stem, time.perf_counter() - started, at, servers(code), failure)
 
 
-def progress(name: str, done: int, cells: int, end: str = "") -> None:
-    """Draw the bar; where a line can't be drawn over, say only what begins."""
-    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
-        bar = "#" * (BAR * done // max(cells, 1))
-        print(f"\r{name:<28.28} [{bar:.<{BAR}}] {done}/{cells} cells", end=end, flush=True)
-    elif done == 0:
-        print(f"{name}: running {cells} cells", flush=True)
+class Progress:
+    """One bar for the whole course; where a line can't be drawn over, only what begins."""
+
+    def __init__(self, cells: int) -> None:
+        self._cells, self._done = cells, 0
+        self._draws = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+    def begin(self, name: str, cells: int) -> None:
+        if not self._draws:
+            print(f"{name}: running {cells} cells", flush=True)
+
+    def next_cell(self, name: str) -> None:
+        if self._draws:
+            bar = "#" * (BAR * self._done // max(self._cells, 1))
+            line = f"{name:<28.28} [{bar:.<{BAR}}] {self._done}/{self._cells} cells"
+            print(f"\r{line}", end="", flush=True)
+        self._done += 1
 
 
 def servers(code: list[Any]) -> str:
