@@ -14,6 +14,7 @@ from playwright.sync_api import Browser
 
 from cachepool_lib.lab.slides import copy_reveal, deck
 from tests.tools.browser import chromium
+from tests.tools.ci import in_ci
 from tests.tools.notebook_tools import NOTEBOOKS, read
 
 # Of each slide, all its fragments shown: what overflows, how much and how small the text is.
@@ -59,7 +60,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, id=p.stem, marks=[] if "00" in p.name else in_ci) for p in NOTEBOOKS],
+)
 def test_a_deck_fits_the_screen_and_asks_nobody(browser: Browser, folder: Path, path: Path) -> None:
     """Opened from disk: no request to elsewhere, no error, nothing beyond the edge of a slide, no
     more text than a room reads and none too small, wide charts, and the speaker's minutes beside

@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.tools.ci import in_ci
 
+
+@in_ci
 def test_benchmarks_run() -> None:
     """`python -m tests.benchmarks --quick` prints every table and ends well."""
     done = subprocess.run(
