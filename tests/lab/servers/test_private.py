@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import asyncpg
 import psutil
@@ -187,6 +189,14 @@ async def test_when_the_one_that_asked_dies_all_are_gone(whom: str) -> None:
     everybody = psutil.Process(process.pid).children(recursive=True)
     owners = [one for one in everybody if one.ppid() == process.pid]
     assert len(everybody) >= len(owners) + 4
+    places = [Path(one.cwd()) for one in everybody]
+    folders = {
+        path
+        for place in places
+        for path in (place, *place.parents)
+        if path.name.startswith("cachepool-")
+    }
+    assert len(folders) in (0, 2)  # none where they are in containers
     process.send_signal(signal.SIGKILL)
     for one in owners if whom != "the one that asked" else []:
         one.kill()
@@ -196,3 +206,6 @@ async def test_when_the_one_that_asked_dies_all_are_gone(whom: str) -> None:
     while left := [one for one in everybody if one.is_running() and one.status() != "zombie"]:
         assert time.monotonic() < deadline, left
         await asyncio.sleep(0.05)
+    for folder in folders:  # an owner that is killed can't remove its own
+        assert whom != "the one that asked" or not folder.exists()
+        shutil.rmtree(folder, ignore_errors=True)
