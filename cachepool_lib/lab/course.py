@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import nbformat
-from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -32,6 +31,7 @@ from traitlets.config import Config
 
 from cachepool_lib.lab.charts.canvas import DPI
 from cachepool_lib.lab.copies import NOTEBOOKS, WORK, make_copies, reset
+from cachepool_lib.lab.servers.child import command
 
 PAGES = Path("pages")
 SLIDES = Path("slides")  # beside notebooks/: links to files lead to the same ones
@@ -58,7 +58,9 @@ class ThisPython(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         # Errors only: kernels on loopback warn that they don't encrypt.
-        return KernelSpec(**get_kernel_dict(["--log-level=ERROR"]))
+        options = ["-f", "{connection_file}", "--log-level=ERROR"]
+        start = command("ipykernel.kernelapp", "launch_new_instance", *options)
+        return KernelSpec(argv=start, display_name="Python 3", language="python")
 
 
 class Outcome(NamedTuple):

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from cachepool_lib.lab.notebook import recorder
+from cachepool_lib.lab.servers.child import command
 
 
 class Master:
@@ -26,9 +27,8 @@ class Master:
     def __init__(self) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed by end()
         self._seen = 0
-        code = "from cachepool_lib.lab.servers.serve_master import main; main()"
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code],
+            command("cachepool_lib.lab.servers.serve_master", "main"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
