@@ -29,7 +29,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbconvert import HTMLExporter
 from traitlets.config import Config
 
-from cachepool_lib.lab.charts.canvas import DPI
+from cachepool_lib.lab.charts.canvas import DPI, dots
 from cachepool_lib.lab.copies import NOTEBOOKS, WORK, make_copies, reset
 from cachepool_lib.lab.servers.child import command
 
@@ -163,6 +163,7 @@ def run_all(
 
     AT_ONCE notebooks at a time, each with a kernel of its own. Returns the exit status.
     """
+    dots()  # or every chart would fail
     paths = sorted(notebooks.glob("*.ipynb"))
     if not paths:
         print(f"No notebooks in {notebooks.resolve()}: run this in the project's folder.")

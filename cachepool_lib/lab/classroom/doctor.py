@@ -35,8 +35,11 @@ STEPS = (
         "Run `make setup` again. If that does not help: delete .venv, and `make lab`.",
     ),
     Step(
-        "the servers",
-        "services = await lab.services()\nprint(services.versions, services.provider, sep=': ')",
+        "the settings and the servers",
+        """from cachepool_lib.lab.charts.canvas import dots
+dots()
+services = await lab.services()
+print(services.versions, services.provider, sep=": ")""",
         "README says under 'Which servers run' how to choose others.",
     ),
     Step(
