@@ -221,7 +221,9 @@ def test_the_table_of_variables_is_complete() -> None:
 
 def test_ci_runs_what_make_test_leaves_out() -> None:
     """Nothing is skipped everywhere: .ci/run asks for all of it, in every step."""
-    assert re.search("^export CACHEPOOL_CI_ALL=1$", (ROOT / ".ci/run").read_text(), re.M)
+    assert re.search(
+        "^export CACHEPOOL_CI_ALL=1$", (ROOT / ".ci/run").read_text(encoding="utf-8"), re.M
+    )
 
 
 # -- make --------------------------------------------------------------------------------------
@@ -249,14 +251,16 @@ def tiny_project(tmp_path: Path) -> Path:
     """The Makefile around a project that installs in a second."""
     project = tmp_path / "a project"
     (project / "cachepool_lib").mkdir(parents=True)
-    (project / "cachepool_lib/__init__.py").write_text('"""Nothing."""\n__version__ = "1"\n')
+    (project / "cachepool_lib/__init__.py").write_text(
+        '"""Nothing."""\n__version__ = "1"\n', encoding="utf-8"
+    )
     shutil.copy(ROOT / "Makefile", project)
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     build = text[text.index("[build-system]") : text.index("[project]")]
     extras = '[project.optional-dependencies]\nlab = []\ndev = ["six"]\n'
     named = '[project]\nname = "cachepool_lib"\ndynamic = ["version", "description"]\n'
-    (project / "pyproject.toml").write_text(build + named + extras)
-    (project / "constraints.txt").write_text("six==1.17.0\n")
+    (project / "pyproject.toml").write_text(build + named + extras, encoding="utf-8")
+    (project / "constraints.txt").write_text("six==1.17.0\n", encoding="utf-8")
     return project
 
 
@@ -272,7 +276,7 @@ def test_setting_up_is_done_once(tiny_project: Path) -> None:
     again = partial(make, "setup", "PIP=true", cwd=tiny_project)
     os.utime(tiny_project / "constraints.txt")
     assert "Setting up" in again().stdout
-    (tiny_project / ".venv/.interpreter").write_text("another")
+    (tiny_project / ".venv/.interpreter").write_text("another", encoding="utf-8")
     body = f'case "$2" in venv) ;; *) exec {sys.executable} "$@";; esac'  # makes none
     python = fake_python(tiny_project.parent / "python", body)
     assert "Making .venv" in again(PYTHON=python).stdout

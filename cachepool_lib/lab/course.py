@@ -128,7 +128,7 @@ def open_lab() -> None:
         # Without the announcements it neither asks about news nor looks for a newer version.
         settings.parent.mkdir(parents=True, exist_ok=True)
         disabled = {"@jupyterlab/apputils-extension:announcements": True}
-        settings.write_text(json.dumps({"disabledExtensions": disabled}))
+        settings.write_text(json.dumps({"disabledExtensions": disabled}), encoding="utf-8")
     display = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     if sys.platform == "linux" and not any(map(os.environ.get, display)):
         print("No browser at hand: open the address below that begins with http.", flush=True)

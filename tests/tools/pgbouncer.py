@@ -46,9 +46,9 @@ async def pgbouncer(url: str, size: int = 5) -> AsyncIterator[str]:
         pytest.skip("no pgbouncer on this machine")
     files, to = Files(), urlsplit(url)
     users, config, own = files.path / "users", files.path / "pgbouncer.ini", free_port()
-    users.write_text(f'"{to.username}" "{to.password}"\n')
+    users.write_text(f'"{to.username}" "{to.password}"\n', encoding="utf-8")
     text = CONFIG.format(host=to.hostname, port=to.port, own=own, users=users, size=size)
-    config.write_text(text)
+    config.write_text(text, encoding="utf-8")
     files.hand_over(files.path)
     # Not by asyncio: uvloop starts no process as another user.
     command: Any = program, "-q", config
