@@ -9,10 +9,13 @@ executes the notebooks for decks that a speaker shows.
 
 import argparse
 import asyncio
+import atexit
 import json
 import os
 import re
+import shutil
 import sys
+import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Callable
@@ -31,7 +34,10 @@ from nbconvert import HTMLExporter
 from traitlets.config import Config
 
 from cachepool_lib.lab.charts.canvas import DPI
+from cachepool_lib.lab.command import complete
+from cachepool_lib.lab.command import run as run_command
 from cachepool_lib.lab.copies import NOTEBOOKS, WORK, make_copies, reset
+from cachepool_lib.lab.environment import GIVEN
 
 SITE = Path("site")
 SLIDES = Path("slides")  # beside notebooks/: links to files lead to the same ones
@@ -100,6 +106,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return run_slides(stage=given.stage)
             case _:
                 return run_all()
+    except BrokenPipeError:
+        raise
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -110,30 +118,48 @@ def main(arguments: list[str] | None = None) -> int:
 
 def open_lab() -> None:
     """Open the first notebook of work/ in JupyterLab, and stay until that ends."""
+    from jupyter_core.paths import jupyter_config_dir
     from jupyterlab.labapp import LabApp  # takes a second
 
-    # A kernel of this environment wins over one of the same name in the home folder.
-    os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")
+    # No configuration but what follows, and what the learner chooses in JupyterLab's menus: another
+    # address, a password or a broken file would leave a page that does not open.
+    os.environ["JUPYTER_NO_CONFIG"] = "1"
+    config = Path(jupyter_config_dir())  # empty, and new
+    atexit.register(shutil.rmtree, config, ignore_errors=True)
+    # Without the announcements it neither asks about news nor looks for a newer version.
+    disabled = {"@jupyterlab/apputils-extension:announcements": True}
+    (config / "labconfig").mkdir()
+    (config / "labconfig/page_config.json").write_text(json.dumps({"disabledExtensions": disabled}))
+    chosen = chosen_in_menus(config)
     options = [
         "--ip=127.0.0.1",
         "--allow-root",
         "--log-level=WARN",
+        "-y",  # Ctrl-C ends it, and asks nothing
         "--ServerApp.root_dir=.",
         "--AsyncMappingKernelManager.transport_encryption=auto",
         f"--LabApp.default_url=/lab/tree/{WORK}/{min(WORK.glob('00-*.ipynb')).name}",
+        f"--LabApp.user_settings_dir={chosen / 'user-settings'}",
+        f"--LabApp.workspaces_dir={chosen / 'workspaces'}",
         "--LabApp.extension_manager=readonly",
     ]
-    settings = Path(sys.prefix, "etc/jupyter/labconfig/page_config.json")
-    if sys.prefix != sys.base_prefix and not settings.exists():
-        # Without the announcements it neither asks about news nor looks for a newer version.
-        settings.parent.mkdir(parents=True, exist_ok=True)
-        disabled = {"@jupyterlab/apputils-extension:announcements": True}
-        settings.write_text(json.dumps({"disabledExtensions": disabled}))
     display = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     if sys.platform == "linux" and not any(map(os.environ.get, display)):
         print("No browser at hand: open the address below that begins with http.", flush=True)
         options.append("--no-browser")
     LabApp.launch_instance(options)
+
+
+def chosen_in_menus(instead: Path) -> Path:
+    """The folder of JupyterLab's theme, keys and tabs: the learner's own if it can be written."""
+    own = Path(GIVEN.get("JUPYTER_CONFIG_DIR") or Path("~/.jupyter").expanduser(), "lab")
+    try:
+        for name in ("user-settings", "workspaces"):
+            (own / name).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=own):
+            return own
+    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
+        return instead / "lab"
 
 
 def run_slides(*, stage: bool) -> int:
@@ -167,7 +193,7 @@ def run_all(
         return 2
     site.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    outcomes = asyncio.run(run_each(paths, site, publish or page))
+    outcomes = complete(run_each(paths, site, publish or page))
     print()
     print(*outcomes, sep="\n")
     print(f"{len(paths)} notebooks in {time.perf_counter() - started:.0f} s, {AT_ONCE} at once")
@@ -290,7 +316,4 @@ def page(notebook: Any, path: Path) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit("\nStopped.")
+    run_command(main)
