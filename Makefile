@@ -8,7 +8,7 @@
 #   make stick   all that a room without network needs, in dist/stick; PYTHONS="python3.11 python3.12" if not this one
 #   make grade FROM=FOLDER   look at the exercises that a class handed in, a table in grades.csv
 #   make test    run all tests, the notebooks included
-#   make run     execute the whole course without a browser, pages in site/
+#   make run     execute the whole course without a browser, and write it to pages/
 #   make slides  execute the whole course, and make slides of it, in slides/; STAGE=1: in 45 minutes each
 #   make check   ruff and mypy
 #   make bench   measure caches, decorator and pool beside their peers

@@ -384,7 +384,7 @@ def test_the_course_runs_and_says_how_it_went(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each notebook is executed in this Python and published; a failing cell is named."""
-    notebooks, site = tmp_path / "notebooks", tmp_path / "site"
+    notebooks, pages = tmp_path / "notebooks", tmp_path / "pages"
     notebooks.mkdir()
     program = "import sys; print(sys.executable)"
     write_notebook(notebooks / "01-one.ipynb", program, CHART, "# Ours\n5 * 5")
@@ -392,7 +392,7 @@ def test_the_course_runs_and_says_how_it_went(
     before = {p: p.read_bytes() for p in notebooks.iterdir()}
     (tmp_path / "dot.png").write_bytes(b"a dot")
 
-    assert course.run_all(notebooks, site) == 1  # two at once
+    assert course.run_all(notebooks, pages) == 1  # two at once
 
     out = capsys.readouterr().out
     assert "\r" not in out, "what is not a terminal gets no redrawn line"
@@ -403,7 +403,7 @@ def test_the_course_runs_and_says_how_it_went(
     assert re.fullmatch(r"2 notebooks in \d+ s, 2 at once", lines[3])
     assert {p: p.read_bytes() for p in notebooks.iterdir()} == before
 
-    page = (site / "01-one.html").read_text(encoding="utf-8")
+    page = (pages / "01-one.html").read_text(encoding="utf-8")
     assert sys.executable in page
     assert 'alt="hits &lt; misses"' in page
     assert f'src="data:image/png;base64,{b64encode(b"a dot").decode()}"' in page
@@ -413,7 +413,7 @@ def test_the_course_runs_and_says_how_it_went(
     )
     assert re.search(r"<details><summary># Ours</summary>.*?5.*?</details>", page, re.S)
     assert page.count("<details>") == 2, "what is folded in the notebook, and no more"
-    assert "AssertionError" in (site / "02-two.html").read_text(encoding="utf-8")
+    assert "AssertionError" in (pages / "02-two.html").read_text(encoding="utf-8")
     assert "default-src 'none'" in page, "a browser refuses what would come from elsewhere"
     assert "<script" not in page
     assert not re.findall(r'<(?:link|img|iframe)[^>]+(?:src|href)="(?!data:)', page)
@@ -447,5 +447,5 @@ def test_without_notebooks_the_course_says_where_it_looked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Started in another folder, it names that folder and fails."""
-    assert course.run_all(tmp_path, tmp_path / "site") == 2
+    assert course.run_all(tmp_path, tmp_path / "pages") == 2
     assert str(tmp_path) in capsys.readouterr().out

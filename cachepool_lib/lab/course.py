@@ -1,7 +1,7 @@
 """The course from the command line, in the project's folder: `python -m cachepool_lib.lab.course`.
 
 Alone it executes every notebook in notebooks/ from its first cell to its last, each in a fresh
-kernel of the Python that runs this, and writes what a reader would see to site/ as pages that open
+kernel of the Python that runs this, and writes what a reader would see to pages/ as files that open
 offline; the notebooks stay as they are. `… open` opens the learner's copies in JupyterLab, `… reset
 01` makes the copy of one notebook anew, `… copies` only makes those that are missing, `… slides`
 executes the notebooks for decks that a speaker shows.
@@ -39,7 +39,7 @@ from cachepool_lib.lab.command import run as run_command
 from cachepool_lib.lab.copies import NOTEBOOKS, WORK, make_copies, reset
 from cachepool_lib.lab.environment import GIVEN
 
-SITE = Path("site")
+PAGES = Path("pages")
 SLIDES = Path("slides")  # beside notebooks/: links to files lead to the same ones
 CELL_TIMEOUT = 120  # seconds; the slowest cell takes a few
 AT_ONCE = 2  # notebooks: half of the time of one is waiting for servers, kernels and clocks
@@ -175,12 +175,12 @@ def run_slides(*, stage: bool) -> int:
     except ModuleNotFoundError as error:
         print(error, file=sys.stderr)
         return 2
-    return run_all(site=SLIDES, publish=partial(deck, stage=stage))
+    return run_all(folder=SLIDES, publish=partial(deck, stage=stage))
 
 
 def run_all(
     notebooks: Path = NOTEBOOKS,
-    site: Path = SITE,
+    folder: Path = PAGES,
     publish: Callable[[Any, Path], str] | None = None,
 ) -> int:
     """Run and *publish* the course, as pages if not told otherwise; print a line a notebook.
@@ -191,18 +191,18 @@ def run_all(
     if not paths:
         print(f"No notebooks in {notebooks.resolve()}: run this in the project's folder.")
         return 2
-    site.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    outcomes = complete(run_each(paths, site, publish or page))
+    outcomes = complete(run_each(paths, folder, publish or page))
     print()
     print(*outcomes, sep="\n")
     print(f"{len(paths)} notebooks in {time.perf_counter() - started:.0f} s, {AT_ONCE} at once")
-    print(f"To be opened: {site}/{paths[0].stem}.html and its neighbours")
+    print(f"To be opened: {folder}/{paths[0].stem}.html and its neighbours")
     return int(any(outcome.failure for outcome in outcomes))
 
 
 async def run_each(
-    paths: list[Path], site: Path, publish: Callable[[Any, Path], str]
+    paths: list[Path], folder: Path, publish: Callable[[Any, Path], str]
 ) -> list[Outcome]:
     notebooks = {path: nbformat.read(path, as_version=4) for path in paths}
     progress = Progress(sum(len(code_of(notebook)) for notebook in notebooks.values()))
@@ -211,7 +211,7 @@ async def run_each(
     async def one(path: Path, notebook: Any) -> Outcome:
         async with free:
             outcome = await run(notebook, path, progress)
-        (site / f"{path.stem}.html").write_text(publish(notebook, path), encoding="utf-8")
+        (folder / f"{path.stem}.html").write_text(publish(notebook, path), encoding="utf-8")
         return outcome
 
     return await asyncio.gather(*(one(*item) for item in notebooks.items()))
