@@ -33,11 +33,10 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbconvert import HTMLExporter
 from traitlets.config import Config
 
-from cachepool_lib.lab.charts.canvas import DPI
 from cachepool_lib.lab.command import complete
 from cachepool_lib.lab.command import run as run_command
 from cachepool_lib.lab.copies import NOTEBOOKS, WORK, make_copies, reset
-from cachepool_lib.lab.environment import GIVEN
+from cachepool_lib.lab.environment import DPI, GIVEN
 
 PAGES = Path("pages")
 SLIDES = Path("slides")  # beside notebooks/: links to files lead to the same ones

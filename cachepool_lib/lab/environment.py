@@ -17,6 +17,7 @@ import sys
 import tempfile
 
 GIVEN = dict(os.environ)  # as it was when this process began
+DPI = "CACHEPOOL_DPI"  # says how many dots an inch of a chart has; slides want more
 
 _KEPT = re.compile(
     # Who and where, how to find programs and their libraries, and what Windows can't be without.
@@ -37,7 +38,7 @@ _INDEX = (
     *("cert", "client-cert", "timeout", "default-timeout", "retries", "keyring-provider"),
     *("cache-dir", "no-cache-dir", "use-feature"),
 )
-_NETWORK = re.compile(
+NETWORK = re.compile(
     r"(https?|all|no)_proxy|SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE|NETRC|XDG_CACHE_HOME",
     re.IGNORECASE,
 )
@@ -73,13 +74,10 @@ def settle() -> str:
     return folder
 
 
-def environment_of_pip(python: str = sys.executable) -> dict[str, str]:
-    """What pip gets: how to reach an index, from variables and pip's own files, and nothing else.
-
-    OSError if *python* does not run.
-    """
+def environment_of_pip() -> dict[str, str]:
+    """What pip gets: how to find packages, from variables and from pip's files, and no more."""
     listed = subprocess.run(
-        [python, "-m", "pip", "config", "list"],
+        [sys.executable, "-m", "pip", "config", "list"],
         env={name: value for name, value in GIVEN.items() if not name.startswith("PYTHON")},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -91,7 +89,7 @@ def environment_of_pip(python: str = sys.executable) -> dict[str, str]:
         for name in _INDEX:
             for value in re.findall(rf"^{place}\.{name}=(.+)$", listed, re.M):
                 found[f"PIP_{name.replace('-', '_').upper()}"] = str(ast.literal_eval(value))
-    network = {name: value for name, value in GIVEN.items() if _NETWORK.fullmatch(name)}
+    network = {name: value for name, value in GIVEN.items() if NETWORK.fullmatch(name)}
     ours = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
     return ours | network | found | {"PIP_CONFIG_FILE": os.devnull}
 

@@ -50,7 +50,7 @@ def make_stick(pythons: Sequence[str] = (), to: Path = STICK) -> str:
         versions.append(_run(python, "-c", show).strip())
         pip = ("-m", "pip", "--disable-pip-version-check", "download", "-qq", "--only-binary=:all:")
         where = ("--dest", str(to / "wheels"), "-c", "constraints.txt")
-        _run(python, *pip, *where, *needed, env=environment_of_pip(python))
+        _run(python, *pip, *where, *needed, env=environment_of_pip())
     text = README.format(system=sys.platform, versions=", ".join(versions))
     (to / "README.txt").write_text(text, encoding="utf-8")
     size = sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
