@@ -5,15 +5,15 @@ it is what the package imports first: `python -m` has then not come to the comma
 """
 
 import asyncio
+import contextlib
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
-from cachepool_lib.lab.environment import settle
+from cachepool_lib.lab.environment import remove_folders, settle
 
 T = TypeVar("T")
 INTERRUPTED = 130  # what a shell says of a program that Ctrl-C has ended
@@ -38,6 +38,13 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _stop() -> NoReturn:
+    """Say so and end, without what libraries do at the end of a run that went well."""
+    os.write(2, b"\nStopped.\n")
+    remove_folders()
+    os._exit(INTERRUPTED)
+
+
 def run(main: Callable[[], int]) -> NoReturn:
     """Run *main* to its end and exit with the status that it returns."""
     for number in _interrupts():
@@ -46,8 +53,10 @@ def run(main: Callable[[], int]) -> NoReturn:
         status = main()
         sys.stdout.flush()
     except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        status = INTERRUPTED
+        _once()
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        _stop()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes once more as it ends
         status = CLOSED
@@ -72,6 +81,7 @@ def complete(work: Coroutine[Any, Any, T]) -> T:
             nonlocal stopped
             stopped = True
             _once()
+            loop.set_exception_handler(lambda *told: None)  # what is cut off has its complaints
             loop.call_soon_threadsafe(task.cancel)
 
         before = {number: signal.signal(number, stop) for number in _interrupts()}
@@ -96,16 +106,10 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 def _begin() -> None:
-    folder = settle()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        # At once: an exception might be raised, and shown, where the interpreter ignores it.
-        os.write(2, b"\nStopped.\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        os._exit(INTERRUPTED)
-
     for number in _interrupts():
-        signal.signal(number, stop)
+        # No exception: it might be raised, and shown, where the interpreter ignores it.
+        signal.signal(number, lambda number, frame: _stop())
+    settle()
     for name in ("stdout", "stderr"):
         stream: Any = getattr(sys, name)
         if stream is None:  # it was closed: `>&-`

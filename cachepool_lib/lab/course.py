@@ -9,11 +9,10 @@ executes the notebooks for decks that a speaker shows.
 
 import argparse
 import asyncio
-import atexit
 import json
 import os
 import re
-import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -36,7 +35,7 @@ from traitlets.config import Config
 from cachepool_lib.lab.command import complete
 from cachepool_lib.lab.command import run as run_command
 from cachepool_lib.lab.copies import NOTEBOOKS, WORK, make_copies, reset
-from cachepool_lib.lab.environment import DPI, GIVEN
+from cachepool_lib.lab.environment import DPI, GIVEN, ends_with_us
 
 PAGES = Path("pages")
 SLIDES = Path("slides")  # beside notebooks/: links to files lead to the same ones
@@ -64,6 +63,16 @@ class ThisPython(AsyncKernelManager):
     def kernel_spec(self) -> KernelSpec:
         # Errors only: kernels on loopback warn that they don't encrypt.
         return KernelSpec(**get_kernel_dict(["--log-level=ERROR"]))
+
+    def shutdown_kernel(self, now: bool = False, restart: bool = False) -> Any:
+        """As any kernel; at once when interrupted, for nobody waits for the end of its cell."""
+        return super().shutdown_kernel(now=now or interrupted(), restart=restart)
+
+
+def interrupted() -> bool:
+    """Whether the task that runs is being cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class Outcome(NamedTuple):
@@ -123,8 +132,7 @@ def open_lab() -> None:
     # No configuration but what follows, and what the learner chooses in JupyterLab's menus: another
     # address, a password or a broken file would leave a page that does not open.
     os.environ["JUPYTER_NO_CONFIG"] = "1"
-    config = Path(jupyter_config_dir())  # empty, and new
-    atexit.register(shutil.rmtree, config, ignore_errors=True)
+    config = Path(ends_with_us(jupyter_config_dir()))  # empty, and new
     # Without the announcements it neither asks about news nor looks for a newer version.
     disabled = {"@jupyterlab/apputils-extension:announcements": True}
     (config / "labconfig").mkdir()
@@ -242,13 +250,18 @@ async def run(notebook: Any, path: Path, progress: "Progress") -> Outcome:
     )
     failure = None
     try:
-        await client.async_execute()
+        # The kernel's own complaints are of no cell.
+        await client.async_execute(stderr=subprocess.DEVNULL)
     except CellExecutionError as error:
         failure = f"cell {at}: {error.ename}: {error.evalue}".splitlines()[0]
     except CellTimeoutError:
         failure = f"cell {at}: no answer within {CELL_TIMEOUT} s"
     except DeadKernelError:
+        if interrupted():  # which nbclient takes for that
+            raise asyncio.CancelledError from None
         failure = f"cell {at}: the kernel died"
+    except RuntimeError as error:  # it did not start
+        failure = f"cell {at}: {error}".splitlines()[0]
     for cell in code:  # what showed how far it was, and has gone, leaves an output of nothing
         cell.outputs = [output for output in cell.outputs if output.get("data", True)]
     return Outcome(path.stem, time.perf_counter() - started, at, servers(code), failure)

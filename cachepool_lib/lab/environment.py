@@ -53,17 +53,32 @@ def environment() -> dict[str, str]:
     }
 
 
-def settle() -> str:
+_passing: list[str] = []
+
+
+def ends_with_us(folder: str) -> str:
+    """Have the folder removed at the end of this process."""
+    _passing.append(folder)
+    return folder
+
+
+@atexit.register
+def remove_folders() -> None:
+    """Those that end with this process, also where it is interrupted."""
+    for folder in _passing:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def settle() -> None:
     """Make this process's environment ours: for the commands of the course, and for its tests.
 
     Jupyter and IPython get a folder of their own, for settings and for files: a home folder may
-    have others, or none that can be written. Returns it; it ends with this process.
+    have others, or none that can be written.
     """
     ours = environment()
     for name in set(os.environ) - set(ours):
         del os.environ[name]
-    folder = tempfile.mkdtemp(prefix="cachepool-settings-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = ends_with_us(tempfile.mkdtemp(prefix="cachepool-settings-"))
     os.environ |= ours | {
         "IPYTHONDIR": os.path.join(folder, "ipython"),
         "JUPYTER_CONFIG_DIR": os.path.join(folder, "config"),
@@ -71,7 +86,6 @@ def settle() -> str:
         "JUPYTER_RUNTIME_DIR": os.path.join(folder, "runtime"),
         "JUPYTER_PREFER_ENV_PATH": "1",
     }
-    return folder
 
 
 def environment_of_pip() -> dict[str, str]:
