@@ -17,11 +17,11 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-# Twice quiet: errors alone.
-PIP := $(PY) -m pip --disable-pip-version-check --no-input install -qq -c constraints.txt
+# Twice quiet: errors alone. Of pip's settings those by which it finds packages count, and no others.
+PIP := $(PY) -I cachepool_lib/lab/environment.py install -qq -c constraints.txt
 
-# Where that is set, each of some thousand processes of the tests would compile the library anew.
-unexport PYTHONDONTWRITEBYTECODE
+# What was set for other Pythons: a path with other packages, checks without asserts, nothing compiled.
+unexport $(filter PYTHON%,$(.VARIABLES))
 
 .PHONY: help lab reset service doctor handout guide stick grade test run slides check bench setup constraints picture FORCE
 help:

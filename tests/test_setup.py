@@ -26,6 +26,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from cachepool_lib.lab import course
+from cachepool_lib.lab.environment import environment_of_pip
 from tests.tools.ci import in_ci
 from tests.tools.notebook_tools import NOTEBOOKS
 from tests.tools.notebook_tools.tables import told
@@ -171,7 +172,8 @@ def test_the_pip_part_of_environment_yml_installs(tmp_path: Path) -> None:
     python = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin") / "python"
     # Compiling every package would take a quarter of the time.
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-qq", "--no-compile"]
-    subprocess.run([*pip, "-r", "condaenv.txt"], cwd=project, check=True)
+    command = [*pip, "-r", "condaenv.txt"]
+    subprocess.run(command, cwd=project, env=environment_of_pip(), check=True)
     code = "import cachepool_lib.lab.course as c; print(c.__file__)"
     found = subprocess.run(
         [python, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
@@ -233,6 +235,10 @@ needs_make = pytest.mark.skipif(
 )
 
 
+# make takes PYTHONPATH away, and what is tested is this checkout.
+PY = f"PY=env PYTHONPATH={ROOT} {sys.executable}"
+
+
 def make(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
     return subprocess.run(
@@ -255,6 +261,8 @@ def tiny_project(tmp_path: Path) -> Path:
         '"""Nothing."""\n__version__ = "1"\n', encoding="utf-8"
     )
     shutil.copy(ROOT / "Makefile", project)
+    (project / "cachepool_lib/lab").mkdir()
+    shutil.copy(ROOT / "cachepool_lib/lab/environment.py", project / "cachepool_lib/lab")
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     build = text[text.index("[build-system]") : text.index("[project]")]
     extras = '[project.optional-dependencies]\nlab = []\ndev = ["six"]\n'
@@ -322,9 +330,9 @@ def test_lab_prints_its_address_where_there_is_no_browser(tmp_path: Path) -> Non
     display = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     environment = {k: v for k, v in os.environ.items() if k not in display}
     lab = subprocess.Popen(
-        ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/.lab", "lab", f"PY={sys.executable}"],
+        ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/.lab", "lab", PY],
         cwd=tmp_path,
-        env=environment | {"PYTHONPATH": str(ROOT)},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -111,10 +111,8 @@ def make_guide(start: str = "09:00", notebooks: Path = NOTEBOOKS, to: Path = GUI
     html = re.sub(r"<li>\[ \]", "<li><input type='checkbox'>", html)
     to.parent.mkdir(parents=True, exist_ok=True)
     head = f"<meta charset='utf-8'><title>Instructor's guide</title><style>{STYLE}</style>"
-    to.write_text(
-        f"<!doctype html><html lang='en'><head>{head}</head><body>{html}</body></html>",
-        encoding="utf-8",
-    )
+    page = f"<!doctype html><html lang='en'><head>{head}</head><body>{html}</body></html>"
+    to.write_text(page, encoding="utf-8")
     return f"{to}: to read, or to print from the browser."
 
 

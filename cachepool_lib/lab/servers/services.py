@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cachepool_lib.lab.environment import environment
 from cachepool_lib.lab.servers.containers import engine_in_sight, no_engine
 from cachepool_lib.lab.servers.folder import folder_of, try_lock
 from cachepool_lib.lab.servers.provider import DeadAddress, Unavailable, given_addresses
@@ -210,7 +211,7 @@ def _start_guard(provider: str, folder: Path) -> None:
     with open(folder / "log", "w", encoding="utf-8") as log:
         answer = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-            cwd="/", start_new_session=True, text=True,
+            cwd="/", env=environment(), start_new_session=True, text=True,
         ).stdout  # fmt: skip
     if not answer:
         lines = (folder / "log").read_text(encoding="utf-8").strip().splitlines()
