@@ -9,6 +9,7 @@
 #   make grade FROM=FOLDER   look at the exercises that a class handed in, a table in grades.csv
 #   make test    run all tests, the notebooks included
 #   make run     execute the whole course without a browser, and write it to pages/
+#   make site    the course, the library and its API as a site that opens from disk: site/index.html
 #   make slides  execute the whole course, and make slides of it, in slides/; STAGE=1: in 45 minutes each
 #   make check   ruff and mypy
 #   make bench   measure caches, decorator and pool beside their peers
@@ -23,7 +24,7 @@ PIP := $(PY) -I cachepool_lib/lab/environment.py install -qq -c constraints.txt
 # What was set for other Pythons: a path with other packages, checks without asserts, nothing compiled.
 unexport $(filter PYTHON%,$(.VARIABLES))
 
-.PHONY: help lab reset service doctor handout guide stick grade test run slides check bench setup constraints picture FORCE
+.PHONY: help lab reset service doctor handout guide stick grade test run site slides check bench setup constraints picture FORCE
 help:
 	@sed -n '/^#   make/s/^# //p' Makefile
 
@@ -58,6 +59,13 @@ test: $(VENV)/.dev
 run: $(VENV)/.lab
 	@$(PY) -m cachepool_lib.lab.course
 
+# Anew each time: no page of what is gone stays. A warning is an error.
+site: $(VENV)/.site
+	@rm -rf $(VENV)/built
+	@$(PY) -m sphinx -M html . $(VENV)/built -c docs -qW --keep-going
+	@rm -rf site && mv $(VENV)/built/html site
+	@echo "To be opened: site/index.html"
+
 slides: $(VENV)/.slides
 	@$(PY) -m cachepool_lib.lab.course slides $(if $(STAGE),--stage)
 
@@ -80,6 +88,11 @@ $(VENV)/.lab: $(VENV)/.interpreter pyproject.toml constraints.txt
 $(VENV)/.slides: $(VENV)/.interpreter pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) with what slides need (once; a minute or two) …"
 	@$(PIP) -e '.[lab,slides]'
+	@touch $(VENV)/.lab $@
+
+$(VENV)/.site: $(VENV)/.interpreter pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) with what the site needs (once; a minute or two) …"
+	@$(PIP) -e '.[lab,site]'
 	@touch $(VENV)/.lab $@
 
 $(VENV)/.dev: $(VENV)/.interpreter pyproject.toml constraints.txt
