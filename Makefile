@@ -12,6 +12,7 @@
 #   make slides  execute the whole course, and make slides of it, in slides/; STAGE=1: in 45 minutes each
 #   make check   ruff and mypy
 #   make bench   measure caches, decorator and pool beside their peers
+#   make dist    the library as a wheel and a source distribution, in dist/
 #   make setup   only set up .venv
 # PYTHON=python3.13 make …   sets .venv up with that interpreter
 
@@ -23,7 +24,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input install -qq -c constr
 # Where that is set, each of some thousand processes of the tests would compile the library anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help lab reset service doctor handout guide stick grade test run slides check bench setup constraints picture FORCE
+.PHONY: help lab reset service doctor handout guide stick grade test run slides check bench dist setup constraints picture FORCE
 help:
 	@sed -n '/^#   make/s/^# //p' Makefile
 
@@ -68,6 +69,11 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(PY) -m tests.benchmarks
+
+dist: $(VENV)/.dev
+	@rm -f dist/cachepool_lib-*
+	$(PY) -m build --outdir dist .
+	$(PY) -m twine check --strict dist/cachepool_lib-*
 
 setup: $(VENV)/.dev
 
