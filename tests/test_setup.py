@@ -26,6 +26,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from cachepool_lib.lab import course
+from cachepool_lib.lab.environment import environment_of_pip
 from tests.tools.ci import in_ci
 from tests.tools.notebook_tools import NOTEBOOKS
 from tests.tools.notebook_tools.tables import told
@@ -171,7 +172,8 @@ def test_the_pip_part_of_environment_yml_installs(tmp_path: Path) -> None:
     python = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     # Compiling every package would take a quarter of the time.
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-qq", "--no-compile"]
-    subprocess.run([*pip, "-r", "condaenv.txt"], cwd=project, check=True)
+    command = [*pip, "-r", "condaenv.txt"]
+    subprocess.run(command, cwd=project, env=environment_of_pip(), check=True)
     code = "import cachepool_lib.lab.course as c; print(c.__file__)"
     found = subprocess.run(
         [python, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
@@ -233,6 +235,10 @@ needs_make = pytest.mark.skipif(
 )
 
 
+# make takes PYTHONPATH away, and what is tested is this checkout.
+PY = f"PY=env PYTHONPATH={ROOT} {sys.executable}"
+
+
 def make(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
     return subprocess.run(
@@ -255,6 +261,8 @@ def tiny_project(tmp_path: Path) -> Path:
         '"""Nothing."""\n__version__ = "1"\n', encoding="utf-8"
     )
     shutil.copy(ROOT / "Makefile", project)
+    (project / "cachepool_lib/lab").mkdir()
+    shutil.copy(ROOT / "cachepool_lib/lab/environment.py", project / "cachepool_lib/lab")
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     build = text[text.index("[build-system]") : text.index("[project]")]
     extras = '[project.optional-dependencies]\nlab = []\ndev = ["six"]\n'
@@ -322,9 +330,9 @@ def test_lab_prints_its_address_where_there_is_no_browser(tmp_path: Path) -> Non
     display = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     environment = {k: v for k, v in os.environ.items() if k not in display}
     lab = subprocess.Popen(
-        ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/.lab", "lab", f"PY={sys.executable}"],
+        ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/.lab", "lab", PY],
         cwd=tmp_path,
-        env=environment | {"PYTHONPATH": str(ROOT)},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -388,7 +396,7 @@ def test_the_course_runs_and_says_how_it_went(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each notebook is executed in this Python and published; a failing cell is named."""
-    notebooks, site = tmp_path / "notebooks", tmp_path / "site"
+    notebooks, pages = tmp_path / "notebooks", tmp_path / "pages"
     notebooks.mkdir()
     program = "import sys; print(sys.executable)"
     write_notebook(notebooks / "01-one.ipynb", program, CHART, "# Ours\n5 * 5")
@@ -396,7 +404,7 @@ def test_the_course_runs_and_says_how_it_went(
     before = {p: p.read_bytes() for p in notebooks.iterdir()}
     (tmp_path / "dot.png").write_bytes(b"a dot")
 
-    assert course.run_all(notebooks, site) == 1  # two at once
+    assert course.run_all(notebooks, pages) == 1  # two at once
 
     out = capsys.readouterr().out
     assert "\r" not in out, "what is not a terminal gets no redrawn line"
@@ -407,7 +415,7 @@ def test_the_course_runs_and_says_how_it_went(
     assert re.fullmatch(r"2 notebooks in \d+ s, 2 at once", lines[3])
     assert {p: p.read_bytes() for p in notebooks.iterdir()} == before
 
-    page = (site / "01-one.html").read_text(encoding="utf-8")
+    page = (pages / "01-one.html").read_text(encoding="utf-8")
     assert sys.executable in page
     assert 'alt="hits &lt; misses"' in page
     assert f'src="data:image/png;base64,{b64encode(b"a dot").decode()}"' in page
@@ -417,7 +425,7 @@ def test_the_course_runs_and_says_how_it_went(
     )
     assert re.search(r"<details><summary># Ours</summary>.*?5.*?</details>", page, re.S)
     assert page.count("<details>") == 2, "what is folded in the notebook, and no more"
-    assert "AssertionError" in (site / "02-two.html").read_text(encoding="utf-8")
+    assert "AssertionError" in (pages / "02-two.html").read_text(encoding="utf-8")
     assert "default-src 'none'" in page, "a browser refuses what would come from elsewhere"
     assert "<script" not in page
     assert not re.findall(r'<(?:link|img|iframe)[^>]+(?:src|href)="(?!data:)', page)
@@ -451,5 +459,5 @@ def test_without_notebooks_the_course_says_where_it_looked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Started in another folder, it names that folder and fails."""
-    assert course.run_all(tmp_path, tmp_path / "site") == 2
+    assert course.run_all(tmp_path, tmp_path / "pages") == 2
     assert str(tmp_path) in capsys.readouterr().out

@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 from cachepool_lib import lab
+from cachepool_lib.lab.environment import environment
 from cachepool_lib.lab.servers.embedded import Files, free_port
 
 CONFIG = """
@@ -52,7 +53,8 @@ async def pgbouncer(url: str, size: int = 5) -> AsyncIterator[str]:
     files.hand_over(files.path)
     # Not by asyncio: uvloop starts no process as another user.
     command: Any = program, "-q", config
-    process = await asyncio.to_thread(subprocess.Popen, command, cwd=files.path, **files.user)
+    how: Any = {"cwd": files.path, "env": environment(), **files.user}
+    process = await asyncio.to_thread(subprocess.Popen, command, **how)
     place = f"{to.username}:{to.password}@127.0.0.1:{own}"
     here = urlunsplit(to._replace(netloc=place))
     try:
