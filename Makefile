@@ -13,6 +13,7 @@
 #   make slides  execute the whole course, and make slides of it, in slides/; STAGE=1: in 45 minutes each
 #   make check   ruff and mypy
 #   make bench   measure caches, decorator and pool beside their peers
+#   make dist    the library as a wheel and a source distribution, in dist/
 #   make setup   only set up .venv
 # PYTHON=python3.13 make …   sets .venv up with that interpreter
 
@@ -24,7 +25,7 @@ PIP := $(PY) -I cachepool_lib/lab/environment.py install -qq -c constraints.txt
 # What was set for other Pythons: a path with other packages, checks without asserts, nothing compiled.
 unexport $(filter PYTHON%,$(.VARIABLES))
 
-.PHONY: help lab reset service doctor handout guide stick grade test run site slides check bench setup constraints picture FORCE
+.PHONY: help lab reset service doctor handout guide stick grade test run site slides check bench dist setup constraints picture FORCE
 help:
 	@sed -n '/^#   make/s/^# //p' Makefile
 
@@ -76,6 +77,11 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(PY) -m tests.benchmarks
+
+dist: $(VENV)/.dev
+	@rm -f dist/cachepool_lib-*
+	$(PY) -m build --outdir dist .
+	$(PY) -m twine check --strict dist/cachepool_lib-*
 
 setup: $(VENV)/.dev
 

@@ -169,7 +169,7 @@ def test_the_pip_part_of_environment_yml_installs(tmp_path: Path) -> None:
     shutil.copytree(ROOT, project, ignore=ignore)
     (project / "condaenv.txt").write_text("\n".join(conda_file()[1]), encoding="utf-8")
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
-    python = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    python = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     # Compiling every package would take a quarter of the time.
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-qq", "--no-compile"]
     command = [*pip, "-r", "condaenv.txt"]
@@ -231,7 +231,7 @@ def test_ci_runs_what_make_test_leaves_out() -> None:
 # -- make --------------------------------------------------------------------------------------
 
 needs_make = pytest.mark.skipif(
-    os.name == "nt", reason="make is for Unix; README has the other way"
+    sys.platform == "win32", reason="make is for Unix; README has the other way"
 )
 
 

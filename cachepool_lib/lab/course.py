@@ -138,7 +138,9 @@ def open_lab() -> None:
     # Without the announcements it neither asks about news nor looks for a newer version.
     disabled = {"@jupyterlab/apputils-extension:announcements": True}
     (config / "labconfig").mkdir()
-    (config / "labconfig/page_config.json").write_text(json.dumps({"disabledExtensions": disabled}))
+    (config / "labconfig/page_config.json").write_text(
+        json.dumps({"disabledExtensions": disabled}), encoding="utf-8"
+    )
     chosen = chosen_in_menus(config)
     options = [
         "--ip=127.0.0.1",
