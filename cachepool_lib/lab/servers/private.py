@@ -14,6 +14,8 @@ import json
 import sys
 from typing import Any, Self
 
+from cachepool_lib.lab.environment import environment
+
 
 class Server:
     """One private server, or several that belong together; `start` and `stop` them as you like."""
@@ -43,6 +45,7 @@ class Server:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 cwd="/",
+                env=environment(),
                 start_new_session=True,  # interrupting a cell does not reach it
             )
             await self._tell(self._order)

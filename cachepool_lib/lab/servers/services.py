@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cachepool_lib.lab.environment import environment
 from cachepool_lib.lab.servers.containers import engine_in_sight, no_engine
 from cachepool_lib.lab.servers.folder import folder_of, try_lock
 from cachepool_lib.lab.servers.provider import DeadAddress, Unavailable, given_addresses
@@ -207,13 +208,13 @@ def _start_guard(provider: str, folder: Path) -> None:
     """Start a guard and wait until its servers answer. Raises Unavailable."""
     code = "from cachepool_lib.lab.servers.guard import main; main()"
     command = [sys.executable, "-P", "-c", code, provider, str(folder)]
-    with open(folder / "log", "w") as log:
+    with open(folder / "log", "w", encoding="utf-8") as log:
         answer = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-            cwd="/", start_new_session=True, text=True,
+            cwd="/", env=environment(), start_new_session=True, text=True,
         ).stdout  # fmt: skip
     if not answer:
-        lines = (folder / "log").read_text().strip().splitlines()
+        lines = (folder / "log").read_text(encoding="utf-8").strip().splitlines()
         raise Unavailable(f"their guard failed: {lines[-1] if lines else 'without a word'}")
     if "error" in (state := json.loads(answer)):
         raise (DeadAddress if state["final"] else Unavailable)(state["error"])

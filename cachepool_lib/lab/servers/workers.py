@@ -24,6 +24,7 @@ from typing import Any, ClassVar, ParamSpec
 
 import cloudpickle
 
+from cachepool_lib.lab.environment import environment
 from cachepool_lib.lab.notebook import recorder
 
 # -- in such a process --------------------------------------------------------------------------
@@ -73,7 +74,7 @@ def _start() -> subprocess.Popen[str]:
     code = "from cachepool_lib.lab.servers.workers import serve; serve()"
     return subprocess.Popen(
         [sys.executable, "-P", "-c", code],
-        env={**os.environ, "PYTHONHASHSEED": str(next(_hash_seeds))},
+        env={**environment(), "PYTHONHASHSEED": str(next(_hash_seeds))},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # what a naive class leaves open; errors are told
