@@ -97,9 +97,10 @@ def test_nothing_private_gets_into_the_image() -> None:
 
 
 def test_the_first_page_is_the_learners_copy_of_the_first_notebook() -> None:
-    """Wherever it is opened: by JupyterLab itself, by a link to Binder, in Codespaces."""
+    """Wherever it is opened: in JupyterLab, in Notebook, by a link to Binder, in Codespaces."""
     assert (ROOT / "notebooks" / Path(FIRST).name).exists()
     assert JUPYTER["LabApp"]["default_url"] == f"/lab/tree/{FIRST}"
+    assert JUPYTER["JupyterNotebookApp"]["default_url"] == f"/notebooks/{FIRST}"
     assert DEVCONTAINER["customizations"]["codespaces"]["openFiles"] == [FIRST]
     [link] = re.findall(r"https://mybinder\.org/v2/\S+?(?=[`)\s])", README)
     assert parse_qs(urlsplit(link).query)["urlpath"] == [f"lab/tree/{FIRST}"]
