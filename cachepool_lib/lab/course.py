@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import nbformat
-from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -36,6 +35,7 @@ from cachepool_lib.lab.command import complete
 from cachepool_lib.lab.command import run as run_command
 from cachepool_lib.lab.copies import NOTEBOOKS, WORK, make_copies, reset
 from cachepool_lib.lab.environment import DPI, GIVEN, ends_with_us
+from cachepool_lib.lab.servers.child import command
 
 PAGES = Path("pages")
 SLIDES = Path("slides")  # beside notebooks/: links to files lead to the same ones
@@ -62,7 +62,9 @@ class ThisPython(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         # Errors only: kernels on loopback warn that they don't encrypt.
-        return KernelSpec(**get_kernel_dict(["--log-level=ERROR"]))
+        options = ["-f", "{connection_file}", "--log-level=ERROR"]
+        start = command("ipykernel.kernelapp", "launch_new_instance", *options)
+        return KernelSpec(argv=start, display_name="Python 3", language="python")
 
     def shutdown_kernel(self, now: bool = False, restart: bool = False) -> Any:
         """As any kernel; at once when interrupted, for nobody waits for the end of its cell."""

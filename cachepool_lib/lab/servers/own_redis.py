@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 import shutil
 import signal
@@ -16,7 +15,7 @@ from typing import Any
 from cachepool_lib.lab.servers.containers import LABEL, check_engine, image_names
 from cachepool_lib.lab.servers.embedded import START_SECONDS, Files, free_port, run_valkey, wheel
 from cachepool_lib.lab.servers.owner import Node, node_of
-from cachepool_lib.lab.servers.provider import Unavailable, reason
+from cachepool_lib.lab.servers.provider import Unavailable, forced, reason
 
 SLOTS = 16_384  # of a cluster
 
@@ -171,6 +170,5 @@ class _Servers:
 @contextlib.asynccontextmanager
 async def owned(**wanted: Any) -> AsyncIterator[_Servers]:
     """Servers of the provider that CACHEPOOL_SERVICES names. Raises Unavailable."""
-    docker = os.environ.get("CACHEPOOL_SERVICES") == "docker"
-    async with _docker() if docker else _embedded() as run:
+    async with _docker() if forced() == "docker" else _embedded() as run:
         yield _Servers(run, **wanted)
