@@ -86,6 +86,12 @@ def test_what_the_dockerfile_uses_is_in_its_context() -> None:
         assert (ROOT / path).exists() and not ignored(path), path
 
 
+def test_links_of_the_readme_lead_somewhere_in_the_container_too() -> None:
+    """A page that is written later is not left out."""
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert not ignored(target), target
+
+
 def test_nothing_private_gets_into_the_image() -> None:
     """What git ignores, git's own folder, and what nobody has thought of."""
     private = [".git/config", ".venv/bin/python", "work/00-start-here.ipynb", "grades.csv"]
