@@ -17,7 +17,8 @@
 #   make setup   only set up .venv
 # PYTHON=python3.13 make …   sets .venv up with that interpreter
 
-VENV := .venv
+# Elsewhere in the image of .binder/Dockerfile, where each environment is made once.
+VENV := $(or $(CACHEPOOL_VENV),.venv)
 PY := $(VENV)/bin/python
 # Twice quiet: errors alone. Of pip's settings those by which it finds packages count, and no others.
 PIP := $(PY) -I cachepool_lib/lab/environment.py install -qq -c constraints.txt
@@ -109,7 +110,7 @@ $(VENV)/.dev: $(VENV)/.interpreter pyproject.toml constraints.txt
 # Always looked at, and touched only when .venv had to be made: not there, moved, or another PYTHON asked for.
 $(VENV)/.interpreter: FORCE
 	@told='import sys; print(sys.base_prefix, sys.version)'; \
-	wanted="$(PYTHON)"; here="$$("$(PY)" -c "$$told" 2>/dev/null) in $(CURDIR)"; \
+	wanted="$(PYTHON)"; here="$$("$(PY)" -c "$$told" 2>/dev/null) in $(abspath $(dir $(VENV)))"; \
 	if [ -z "$$wanted" ] && [ "$$here" = "$$(cat $@ 2>/dev/null)" ]; then exit 0; fi; \
 	for python in $${wanted:-python3 python3.13 python3.12 python3.11 python3.14}; do \
 	  version="$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" || continue; \
@@ -120,7 +121,7 @@ $(VENV)/.interpreter: FORCE
 	  echo "This course needs Python 3.11 or newer; $${old:-$${wanted:-python3} does not run}." >&2; \
 	  echo "Install one, or name it: PYTHON=python3.12 make …" >&2; exit 1; \
 	fi; \
-	now="$$("$$found" -c "$$told") in $(CURDIR)"; \
+	now="$$("$$found" -c "$$told") in $(abspath $(dir $(VENV)))"; \
 	if [ "$$now" = "$$(cat $@ 2>/dev/null)" ] && [ "$$now" = "$$here" ]; then exit 0; fi; \
 	if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
 	  echo "$$found cannot make a virtual environment: venv or ensurepip is missing." >&2; \
