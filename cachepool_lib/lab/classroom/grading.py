@@ -34,7 +34,9 @@ from nbformat import NotebookNode
 
 from cachepool_lib.lab.classroom.cells import answers, exercises
 from cachepool_lib.lab.classroom.submissions import handed_in
+from cachepool_lib.lab.command import complete
 from cachepool_lib.lab.copies import NOTEBOOKS
+from cachepool_lib.lab.environment import environment
 from cachepool_lib.lab.servers.child import command
 from cachepool_lib.lab.servers.services import services
 
@@ -66,7 +68,7 @@ def grade(place: Path, notebooks: Path = NOTEBOOKS, seconds: int = SECONDS) -> l
         raise FileNotFoundError(
             f"No notebooks in {notebooks.resolve()}: go to the project's folder"
         )
-    return asyncio.run(_grade(handed_in(place), ours, seconds))
+    return complete(_grade(handed_in(place), ours, seconds))
 
 
 def write(grades: Iterable[Grade], file: TextIO) -> None:
@@ -146,6 +148,7 @@ async def _process(path: Path, seconds: int) -> AsyncIterator[asyncio.subprocess
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             cwd=folder,
+            env=environment(),
             start_new_session=True,
         )
         try:

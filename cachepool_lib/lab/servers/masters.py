@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from typing import Any
 
+from cachepool_lib.lab.environment import environment
 from cachepool_lib.lab.notebook import recorder
 from cachepool_lib.lab.servers.cause import first_cause
 from cachepool_lib.lab.servers.child import command
@@ -34,6 +35,7 @@ class Master:
             stdout=subprocess.PIPE,
             stderr=self._log,
             cwd="/",
+            env=environment(),
             start_new_session=True,  # interrupting a cell does not reach it
         )
 

@@ -30,7 +30,7 @@ async def _embedded() -> AsyncIterator[Run]:
 
     async def run(settings: str, name: str, text: str) -> Node:
         if text:
-            (files.path / name).write_text(text)
+            (files.path / name).write_text(text, encoding="utf-8")
             files.hand_over(files.path / name)
         process = await run_valkey(files, package, settings, end=signal.SIGKILL)
         return node_of(files, process, signal.SIGTERM)

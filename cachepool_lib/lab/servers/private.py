@@ -13,6 +13,7 @@ import asyncio
 import json
 from typing import Any, Self
 
+from cachepool_lib.lab.environment import environment
 from cachepool_lib.lab.servers.child import command
 
 
@@ -43,6 +44,7 @@ class Server:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 cwd="/",
+                env=environment(),
                 start_new_session=True,  # interrupting a cell does not reach it
             )
             await self._tell(self._order)

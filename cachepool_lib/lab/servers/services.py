@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cachepool_lib.lab.environment import environment
 from cachepool_lib.lab.servers.addresses import given_addresses
 from cachepool_lib.lab.servers.cause import first_cause, what_to_do
 from cachepool_lib.lab.servers.child import command
@@ -211,10 +212,10 @@ def _start_guard(provider: str, folder: Path) -> None:
     """Start a guard and wait until its servers answer. Raises Unavailable."""
     words = command("cachepool_lib.lab.servers.guard", "main", provider, str(folder))
     try:
-        with open(folder / "log", "w") as log:
+        with open(folder / "log", "w", encoding="utf-8") as log:
             done = subprocess.run(
                 words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-                cwd="/", start_new_session=True,
+                cwd="/", env=environment(), start_new_session=True,
             )  # fmt: skip
     except OSError as error:  # the disk is full, or there are too many processes
         raise Unavailable(f"their guard can't be started: {error.strerror}") from error

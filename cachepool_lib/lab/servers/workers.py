@@ -24,6 +24,7 @@ from typing import Any, ClassVar, ParamSpec
 
 import cloudpickle
 
+from cachepool_lib.lab.environment import environment
 from cachepool_lib.lab.notebook import recorder
 from cachepool_lib.lab.servers.child import command
 
@@ -73,7 +74,7 @@ def _start() -> subprocess.Popen[str]:
     """A process with a hash seed of its own: no two print a set in the same order by luck."""
     return subprocess.Popen(
         command("cachepool_lib.lab.servers.workers", "serve"),
-        env={**os.environ, "PYTHONHASHSEED": str(next(_hash_seeds))},
+        env={**environment(), "PYTHONHASHSEED": str(next(_hash_seeds))},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # what a naive class leaves open; errors are told

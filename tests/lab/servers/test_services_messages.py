@@ -266,7 +266,8 @@ def test_a_port_that_somebody_took_meanwhile(place: Path) -> None:
             f"        return None if address[1] == {number} else super().bind(address)\n"
             "if 'servers.guard' in str(sys.orig_argv):\n"
             "    socket.socket, found = Socket, Socket.found\n"
-            "    secrets.randbelow = lambda n: found.pop() if found else Socket.below(n)\n"
+            "    secrets.randbelow = lambda n: found.pop() if found else Socket.below(n)\n",
+            encoding="utf-8",
         )
         with users(1, environment(place, "embedded", PYTHONPATH=str(place))) as [user]:
             assert at(user.got["redis"])[1] != number
