@@ -9,9 +9,11 @@ executes the notebooks for decks that a speaker shows.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -136,6 +138,10 @@ def open_lab() -> None:
     # address, a password or a broken file would leave a page that does not open.
     os.environ["JUPYTER_NO_CONFIG"] = "1"
     config = Path(ends_with_us(jupyter_config_dir()))  # empty, and new
+    # The extensions that this environment's packages bring: terminals, for one.
+    brought = "jupyter_server_config.d"
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copytree(Path(sys.prefix, "etc/jupyter", brought), config / brought)
     # Without the announcements it neither asks about news nor looks for a newer version.
     disabled = {"@jupyterlab/apputils-extension:announcements": True}
     (config / "labconfig").mkdir()
@@ -160,6 +166,7 @@ def open_lab() -> None:
         print("No browser at hand: open the address below that begins with http.", flush=True)
         options.append("--no-browser")
     LabApp.launch_instance(options)
+    print("\nStopped.", file=sys.stderr)
 
 
 def chosen_in_menus(instead: Path) -> Path:
