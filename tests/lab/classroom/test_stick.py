@@ -1,6 +1,5 @@
 """make stick: what a room without a network needs, in one folder."""
 
-import os
 import shlex
 import sys
 import zipfile
@@ -12,14 +11,16 @@ from cachepool_lib.lab.classroom.stick import make_stick
 from tests.tools.notebook_tools import ROOT
 
 pytestmark = [
-    pytest.mark.skipif(os.name == "nt", reason="the interpreter is a shell script here"),
+    pytest.mark.skipif(sys.platform == "win32", reason="the interpreter is a shell script here"),
     pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the course is what git has of it"),
 ]
 
 
 def fake_python(path: Path, body: str) -> str:
     """Says that it is Python 3.12; asked for pip, it does what *body* says."""
-    path.write_text(f'#!/bin/sh\nif [ "$1" = -c ]; then echo Python 3.12; exit; fi\n{body}\n')
+    path.write_text(
+        f'#!/bin/sh\nif [ "$1" = -c ]; then echo Python 3.12; exit; fi\n{body}\n', encoding="utf-8"
+    )
     path.chmod(0o755)
     return str(path)
 
@@ -32,7 +33,7 @@ def test_it_holds_the_course_and_what_each_interpreter_needs(
     told, stick = tmp_path / "told", tmp_path / "stick"
     python = fake_python(tmp_path / "python", f'echo "$@" >> {shlex.quote(str(told))}')
     assert "Python 3.12" in make_stick([python], stick)
-    [asked] = told.read_text().splitlines()
+    [asked] = told.read_text(encoding="utf-8").splitlines()
     assert f"--only-binary=:all: --dest {stick}/wheels -c constraints.txt flit_core==" in asked
     assert "jupyterlab>=" in asked and "redis>=" in asked and "ruff>=" not in asked
     with zipfile.ZipFile(stick / "course.zip") as archive:

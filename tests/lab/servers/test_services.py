@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import pwd
 import shutil
 import signal
 import sys
@@ -38,7 +37,9 @@ from tests.tools.lab_user import (
 )
 
 PROVIDERS = ["embedded", "docker"] if docker() else ["embedded"]
-AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="what is promised to root alone")
+AS_ROOT = pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() != 0, reason="what is promised to root alone"
+)
 
 
 @pytest.fixture
@@ -422,6 +423,8 @@ async def test_a_cluster_too_runs_from_folders_only_root_can_enter(
 @AS_ROOT
 def test_an_ordinary_user_runs_them_as_himself(place: Path) -> None:
     """A user without any rights starts them; they are his own processes."""
+    import pwd  # is not on Windows
+
     daemon = pwd.getpwnam("daemon")
     ids = (daemon.pw_uid, daemon.pw_gid)
     shared = place / "shared"
