@@ -12,13 +12,11 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from base64 import b64encode
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,14 +28,13 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-from nbconvert import HTMLExporter
-from traitlets.config import Config
 
 from cachepool_lib.lab.charts.canvas import dots
 from cachepool_lib.lab.command import complete
 from cachepool_lib.lab.command import run as run_command
 from cachepool_lib.lab.copies import NOTEBOOKS, WORK, make_copies, reset
 from cachepool_lib.lab.environment import DPI, GIVEN, ends_with_us
+from cachepool_lib.lab.pages import page
 from cachepool_lib.lab.servers.child import command
 
 PAGES = Path("pages")
@@ -308,36 +305,6 @@ def servers(code: list[Any]) -> str:
                 if ", ready in" in text:
                     return str(text.split(", ready in")[0].strip())
     return "no servers"
-
-
-def page(notebook: Any, path: Path) -> str:
-    """The notebook as one HTML file that needs no other file and no network."""
-    exporter = HTMLExporter(
-        template_name="pages",
-        extra_template_basedirs=[str(Path(__file__).parent)],
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-        # A widget is shown as the picture stored beside it.
-        config=Config(
-            NbConvertBase={
-                "display_data_priority": [
-                    "text/html",
-                    "image/png",
-                    "image/svg+xml",
-                    "text/markdown",
-                    "text/plain",
-                ]
-            }
-        ),
-    )
-    html, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem}})
-
-    def inlined(source: re.Match[str]) -> str:
-        picture = b64encode((path.parent / source[1]).read_bytes()).decode()
-        return f'src="data:image/png;base64,{picture}"'
-
-    html = re.sub(r'src="(?!data:)([^":]+\.png)"', inlined, html)
-    return re.sub(r'(href="[\w.-]+)\.ipynb\b', r"\1.html", html)
 
 
 if __name__ == "__main__":
