@@ -8,7 +8,7 @@
 #   make stick   all that a room without network needs, in dist/stick; PYTHONS="python3.11 python3.12" if not this one
 #   make grade FROM=FOLDER   look at the exercises that a class handed in, a table in grades.csv
 #   make test    run all tests, the notebooks included
-#   make run     execute the whole course without a browser, pages in site/
+#   make run     execute the whole course without a browser, and write it to pages/
 #   make slides  execute the whole course, and make slides of it, in slides/; STAGE=1: in 45 minutes each
 #   make check   ruff and mypy
 #   make bench   measure caches, decorator and pool beside their peers
@@ -17,11 +17,11 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-# Twice quiet: errors alone.
-PIP := $(PY) -m pip --disable-pip-version-check --no-input install -qq -c constraints.txt
+# Twice quiet: errors alone. Of pip's settings those by which it finds packages count, and no others.
+PIP := $(PY) -I cachepool_lib/lab/environment.py install -qq -c constraints.txt
 
-# Where that is set, each of some thousand processes of the tests would compile the library anew.
-unexport PYTHONDONTWRITEBYTECODE
+# What was set for other Pythons: a path with other packages, checks without asserts, nothing compiled.
+unexport $(filter PYTHON%,$(.VARIABLES))
 
 .PHONY: help lab reset service doctor handout guide stick grade test run slides check bench setup constraints picture FORCE
 help:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +11,16 @@ from typing import Any
 import asyncpg
 import pytest
 
+from cachepool_lib.lab.environment import GIVEN, NETWORK, settle
 from cachepool_lib.lab.notebook import recorder
 from tests import LOOP
+
+settle()  # and with it everything that a test starts
+# But for pip's index, and for the way to it, which does not lead to loopback.
+for name, value in GIVEN.items():
+    if name.startswith("PIP_") or NETWORK.fullmatch(name):
+        os.environ[name] = value
+os.environ["no_proxy"] = f"{GIVEN.get('no_proxy', '')},localhost,127.0.0.1"
 
 # Started in the background of a shell, tests and all their children would ignore an interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -105,10 +105,10 @@ def test_a_circle_is_found(tmp_path: Path, back: str) -> None:
     package = tmp_path / "pack"
     package.mkdir()
     (package / "__init__.py").touch()
-    (package / "one.py").write_text("from pack.two import TWO\nONE = 1\n")
-    (package / "two.py").write_text("TWO = 2\n")
+    (package / "one.py").write_text("from pack.two import TWO\nONE = 1\n", encoding="utf-8")
+    (package / "two.py").write_text("TWO = 2\n", encoding="utf-8")
     assert not circle(package)
-    (package / "two.py").write_text(f"{back}\nTWO = 2\n")
+    (package / "two.py").write_text(f"{back}\nTWO = 2\n", encoding="utf-8")
     assert set(circle(package)) == {"pack.one", "pack.two"}
 
 

@@ -401,7 +401,7 @@ async def test_four_workers_are_scraped_each_by_itself(tmp_path: Path) -> None:
     async with lab.serve(watched, workers=4, env=env) as service:
         urls = {}
         for path in tmp_path.iterdir():
-            [said] = json.loads(path.read_text())
+            [said] = json.loads(path.read_text(encoding="utf-8"))
             urls[int(path.stem.removeprefix("shop-"))] = f"http://{said['targets'][0]}"
         assert urls.keys() == set(service.pids)
         answered, seen = Counter[int](), [await scrape(urls)]

@@ -26,6 +26,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from cachepool_lib.lab import course
+from cachepool_lib.lab.environment import environment_of_pip
 from tests.tools.ci import in_ci
 from tests.tools.notebook_tools import NOTEBOOKS
 from tests.tools.notebook_tools.tables import told
@@ -171,7 +172,8 @@ def test_the_pip_part_of_environment_yml_installs(tmp_path: Path) -> None:
     python = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin") / "python"
     # Compiling every package would take a quarter of the time.
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-qq", "--no-compile"]
-    subprocess.run([*pip, "-r", "condaenv.txt"], cwd=project, check=True)
+    command = [*pip, "-r", "condaenv.txt"]
+    subprocess.run(command, cwd=project, env=environment_of_pip(), check=True)
     code = "import cachepool_lib.lab.course as c; print(c.__file__)"
     found = subprocess.run(
         [python, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
@@ -221,7 +223,9 @@ def test_the_table_of_variables_is_complete() -> None:
 
 def test_ci_runs_what_make_test_leaves_out() -> None:
     """Nothing is skipped everywhere: .ci/run asks for all of it, in every step."""
-    assert re.search("^export CACHEPOOL_CI_ALL=1$", (ROOT / ".ci/run").read_text(), re.M)
+    assert re.search(
+        "^export CACHEPOOL_CI_ALL=1$", (ROOT / ".ci/run").read_text(encoding="utf-8"), re.M
+    )
 
 
 # -- make --------------------------------------------------------------------------------------
@@ -229,6 +233,10 @@ def test_ci_runs_what_make_test_leaves_out() -> None:
 needs_make = pytest.mark.skipif(
     os.name == "nt", reason="make is for Unix; README has the other way"
 )
+
+
+# make takes PYTHONPATH away, and what is tested is this checkout.
+PY = f"PY=env PYTHONPATH={ROOT} {sys.executable}"
 
 
 def make(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -249,14 +257,18 @@ def tiny_project(tmp_path: Path) -> Path:
     """The Makefile around a project that installs in a second."""
     project = tmp_path / "a project"
     (project / "cachepool_lib").mkdir(parents=True)
-    (project / "cachepool_lib/__init__.py").write_text('"""Nothing."""\n__version__ = "1"\n')
+    (project / "cachepool_lib/__init__.py").write_text(
+        '"""Nothing."""\n__version__ = "1"\n', encoding="utf-8"
+    )
     shutil.copy(ROOT / "Makefile", project)
+    (project / "cachepool_lib/lab").mkdir()
+    shutil.copy(ROOT / "cachepool_lib/lab/environment.py", project / "cachepool_lib/lab")
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     build = text[text.index("[build-system]") : text.index("[project]")]
     extras = '[project.optional-dependencies]\nlab = []\ndev = ["six"]\n'
     named = '[project]\nname = "cachepool_lib"\ndynamic = ["version", "description"]\n'
-    (project / "pyproject.toml").write_text(build + named + extras)
-    (project / "constraints.txt").write_text("six==1.17.0\n")
+    (project / "pyproject.toml").write_text(build + named + extras, encoding="utf-8")
+    (project / "constraints.txt").write_text("six==1.17.0\n", encoding="utf-8")
     return project
 
 
@@ -272,7 +284,7 @@ def test_setting_up_is_done_once(tiny_project: Path) -> None:
     again = partial(make, "setup", "PIP=true", cwd=tiny_project)
     os.utime(tiny_project / "constraints.txt")
     assert "Setting up" in again().stdout
-    (tiny_project / ".venv/.interpreter").write_text("another")
+    (tiny_project / ".venv/.interpreter").write_text("another", encoding="utf-8")
     body = f'case "$2" in venv) ;; *) exec {sys.executable} "$@";; esac'  # makes none
     python = fake_python(tiny_project.parent / "python", body)
     assert "Making .venv" in again(PYTHON=python).stdout
@@ -318,9 +330,9 @@ def test_lab_prints_its_address_where_there_is_no_browser(tmp_path: Path) -> Non
     display = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     environment = {k: v for k, v in os.environ.items() if k not in display}
     lab = subprocess.Popen(
-        ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/.lab", "lab", f"PY={sys.executable}"],
+        ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/.lab", "lab", PY],
         cwd=tmp_path,
-        env=environment | {"PYTHONPATH": str(ROOT)},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -384,7 +396,7 @@ def test_the_course_runs_and_says_how_it_went(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each notebook is executed in this Python and published; a failing cell is named."""
-    notebooks, site = tmp_path / "notebooks", tmp_path / "site"
+    notebooks, pages = tmp_path / "notebooks", tmp_path / "pages"
     notebooks.mkdir()
     program = "import sys; print(sys.executable)"
     write_notebook(notebooks / "01-one.ipynb", program, CHART, "# Ours\n5 * 5")
@@ -392,7 +404,7 @@ def test_the_course_runs_and_says_how_it_went(
     before = {p: p.read_bytes() for p in notebooks.iterdir()}
     (tmp_path / "dot.png").write_bytes(b"a dot")
 
-    assert course.run_all(notebooks, site) == 1  # two at once
+    assert course.run_all(notebooks, pages) == 1  # two at once
 
     out = capsys.readouterr().out
     assert "\r" not in out, "what is not a terminal gets no redrawn line"
@@ -403,7 +415,7 @@ def test_the_course_runs_and_says_how_it_went(
     assert re.fullmatch(r"2 notebooks in \d+ s, 2 at once", lines[3])
     assert {p: p.read_bytes() for p in notebooks.iterdir()} == before
 
-    page = (site / "01-one.html").read_text(encoding="utf-8")
+    page = (pages / "01-one.html").read_text(encoding="utf-8")
     assert sys.executable in page
     assert 'alt="hits &lt; misses"' in page
     assert f'src="data:image/png;base64,{b64encode(b"a dot").decode()}"' in page
@@ -413,7 +425,7 @@ def test_the_course_runs_and_says_how_it_went(
     )
     assert re.search(r"<details><summary># Ours</summary>.*?5.*?</details>", page, re.S)
     assert page.count("<details>") == 2, "what is folded in the notebook, and no more"
-    assert "AssertionError" in (site / "02-two.html").read_text(encoding="utf-8")
+    assert "AssertionError" in (pages / "02-two.html").read_text(encoding="utf-8")
     assert "default-src 'none'" in page, "a browser refuses what would come from elsewhere"
     assert "<script" not in page
     assert not re.findall(r'<(?:link|img|iframe)[^>]+(?:src|href)="(?!data:)', page)
@@ -447,5 +459,5 @@ def test_without_notebooks_the_course_says_where_it_looked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Started in another folder, it names that folder and fails."""
-    assert course.run_all(tmp_path, tmp_path / "site") == 2
+    assert course.run_all(tmp_path, tmp_path / "pages") == 2
     assert str(tmp_path) in capsys.readouterr().out

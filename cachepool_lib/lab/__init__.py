@@ -7,6 +7,8 @@ This is the table of contents. Importing it is quick and installs the recorder; 
 from importlib import import_module
 from typing import Any
 
+# First: a command is interrupted with a line, and has its environment, from here on.
+from cachepool_lib.lab import command  # noqa: F401
 from cachepool_lib.lab.contracts.exam import also_broken, check, exam
 from cachepool_lib.lab.exercises.exercise import exercise
 from cachepool_lib.lab.experiments.alarms import alarms

@@ -1,7 +1,7 @@
 """The course from the command line, in the project's folder: `python -m cachepool_lib.lab.course`.
 
 Alone it executes every notebook in notebooks/ from its first cell to its last, each in a fresh
-kernel of the Python that runs this, and writes what a reader would see to site/ as pages that open
+kernel of the Python that runs this, and writes what a reader would see to pages/ as files that open
 offline; the notebooks stay as they are. `… open` opens the learner's copies in JupyterLab, `… reset
 01` makes the copy of one notebook anew, `… copies` only makes those that are missing, `… slides`
 executes the notebooks for decks that a speaker shows.
@@ -12,7 +12,9 @@ import asyncio
 import json
 import os
 import re
+import subprocess
 import sys
+import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Callable
@@ -22,7 +24,6 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import nbformat
-from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -30,10 +31,13 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbconvert import HTMLExporter
 from traitlets.config import Config
 
-from cachepool_lib.lab.charts.canvas import DPI
+from cachepool_lib.lab.command import complete
+from cachepool_lib.lab.command import run as run_command
 from cachepool_lib.lab.copies import NOTEBOOKS, WORK, make_copies, reset
+from cachepool_lib.lab.environment import DPI, GIVEN, ends_with_us
+from cachepool_lib.lab.servers.child import command
 
-SITE = Path("site")
+PAGES = Path("pages")
 SLIDES = Path("slides")  # beside notebooks/: links to files lead to the same ones
 CELL_TIMEOUT = 120  # seconds; the slowest cell takes a few
 AT_ONCE = 2  # notebooks: half of the time of one is waiting for servers, kernels and clocks
@@ -58,7 +62,19 @@ class ThisPython(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         # Errors only: kernels on loopback warn that they don't encrypt.
-        return KernelSpec(**get_kernel_dict(["--log-level=ERROR"]))
+        options = ["-f", "{connection_file}", "--log-level=ERROR"]
+        start = command("ipykernel.kernelapp", "launch_new_instance", *options)
+        return KernelSpec(argv=start, display_name="Python 3", language="python")
+
+    def shutdown_kernel(self, now: bool = False, restart: bool = False) -> Any:
+        """As any kernel; at once when interrupted, for nobody waits for the end of its cell."""
+        return super().shutdown_kernel(now=now or interrupted(), restart=restart)
+
+
+def interrupted() -> bool:
+    """Whether the task that runs is being cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class Outcome(NamedTuple):
@@ -100,6 +116,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return run_slides(stage=given.stage)
             case _:
                 return run_all()
+    except BrokenPipeError:
+        raise
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -110,30 +128,47 @@ def main(arguments: list[str] | None = None) -> int:
 
 def open_lab() -> None:
     """Open the first notebook of work/ in JupyterLab, and stay until that ends."""
+    from jupyter_core.paths import jupyter_config_dir
     from jupyterlab.labapp import LabApp  # takes a second
 
-    # A kernel of this environment wins over one of the same name in the home folder.
-    os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")
+    # No configuration but what follows, and what the learner chooses in JupyterLab's menus: another
+    # address, a password or a broken file would leave a page that does not open.
+    os.environ["JUPYTER_NO_CONFIG"] = "1"
+    config = Path(ends_with_us(jupyter_config_dir()))  # empty, and new
+    # Without the announcements it neither asks about news nor looks for a newer version.
+    disabled = {"@jupyterlab/apputils-extension:announcements": True}
+    (config / "labconfig").mkdir()
+    (config / "labconfig/page_config.json").write_text(json.dumps({"disabledExtensions": disabled}))
+    chosen = chosen_in_menus(config)
     options = [
         "--ip=127.0.0.1",
         "--allow-root",
         "--log-level=WARN",
+        "-y",  # Ctrl-C ends it, and asks nothing
         "--ServerApp.root_dir=.",
         "--AsyncMappingKernelManager.transport_encryption=auto",
         f"--LabApp.default_url=/lab/tree/{WORK}/{min(WORK.glob('00-*.ipynb')).name}",
+        f"--LabApp.user_settings_dir={chosen / 'user-settings'}",
+        f"--LabApp.workspaces_dir={chosen / 'workspaces'}",
         "--LabApp.extension_manager=readonly",
     ]
-    settings = Path(sys.prefix, "etc/jupyter/labconfig/page_config.json")
-    if sys.prefix != sys.base_prefix and not settings.exists():
-        # Without the announcements it neither asks about news nor looks for a newer version.
-        settings.parent.mkdir(parents=True, exist_ok=True)
-        disabled = {"@jupyterlab/apputils-extension:announcements": True}
-        settings.write_text(json.dumps({"disabledExtensions": disabled}))
     display = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     if sys.platform == "linux" and not any(map(os.environ.get, display)):
         print("No browser at hand: open the address below that begins with http.", flush=True)
         options.append("--no-browser")
     LabApp.launch_instance(options)
+
+
+def chosen_in_menus(instead: Path) -> Path:
+    """The folder of JupyterLab's theme, keys and tabs: the learner's own if it can be written."""
+    own = Path(GIVEN.get("JUPYTER_CONFIG_DIR") or Path("~/.jupyter").expanduser(), "lab")
+    try:
+        for name in ("user-settings", "workspaces"):
+            (own / name).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=own):
+            return own
+    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
+        return instead / "lab"
 
 
 def run_slides(*, stage: bool) -> int:
@@ -149,12 +184,12 @@ def run_slides(*, stage: bool) -> int:
     except ModuleNotFoundError as error:
         print(error, file=sys.stderr)
         return 2
-    return run_all(site=SLIDES, publish=partial(deck, stage=stage))
+    return run_all(folder=SLIDES, publish=partial(deck, stage=stage))
 
 
 def run_all(
     notebooks: Path = NOTEBOOKS,
-    site: Path = SITE,
+    folder: Path = PAGES,
     publish: Callable[[Any, Path], str] | None = None,
 ) -> int:
     """Run and *publish* the course, as pages if not told otherwise; print a line a notebook.
@@ -165,18 +200,18 @@ def run_all(
     if not paths:
         print(f"No notebooks in {notebooks.resolve()}: run this in the project's folder.")
         return 2
-    site.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    outcomes = asyncio.run(run_each(paths, site, publish or page))
+    outcomes = complete(run_each(paths, folder, publish or page))
     print()
     print(*outcomes, sep="\n")
     print(f"{len(paths)} notebooks in {time.perf_counter() - started:.0f} s, {AT_ONCE} at once")
-    print(f"To be opened: {site}/{paths[0].stem}.html and its neighbours")
+    print(f"To be opened: {folder}/{paths[0].stem}.html and its neighbours")
     return int(any(outcome.failure for outcome in outcomes))
 
 
 async def run_each(
-    paths: list[Path], site: Path, publish: Callable[[Any, Path], str]
+    paths: list[Path], folder: Path, publish: Callable[[Any, Path], str]
 ) -> list[Outcome]:
     notebooks = {path: nbformat.read(path, as_version=4) for path in paths}
     progress = Progress(sum(len(code_of(notebook)) for notebook in notebooks.values()))
@@ -185,7 +220,7 @@ async def run_each(
     async def one(path: Path, notebook: Any) -> Outcome:
         async with free:
             outcome = await run(notebook, path, progress)
-        (site / f"{path.stem}.html").write_text(publish(notebook, path), encoding="utf-8")
+        (folder / f"{path.stem}.html").write_text(publish(notebook, path), encoding="utf-8")
         return outcome
 
     return await asyncio.gather(*(one(*item) for item in notebooks.items()))
@@ -217,13 +252,18 @@ async def run(notebook: Any, path: Path, progress: "Progress") -> Outcome:
     )
     failure = None
     try:
-        await client.async_execute()
+        # The kernel's own complaints are of no cell.
+        await client.async_execute(stderr=subprocess.DEVNULL)
     except CellExecutionError as error:
         failure = f"cell {at}: {error.ename}: {error.evalue}".splitlines()[0]
     except CellTimeoutError:
         failure = f"cell {at}: no answer within {CELL_TIMEOUT} s"
     except DeadKernelError:
+        if interrupted():  # which nbclient takes for that
+            raise asyncio.CancelledError from None
         failure = f"cell {at}: the kernel died"
+    except RuntimeError as error:  # it did not start
+        failure = f"cell {at}: {error}".splitlines()[0]
     for cell in code:  # what showed how far it was, and has gone, leaves an output of nothing
         cell.outputs = [output for output in cell.outputs if output.get("data", True)]
     return Outcome(path.stem, time.perf_counter() - started, at, servers(code), failure)
@@ -290,7 +330,4 @@ def page(notebook: Any, path: Path) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit("\nStopped.")
+    run_command(main)

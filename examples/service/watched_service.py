@@ -30,7 +30,9 @@ async def watched(app: FastAPI) -> AsyncIterator[None]:
         # It has a thread of its own, and answers also where the event loop is too busy to.
         server, thread = start_http_server(0, "127.0.0.1", registry)
         target = TARGETS / f"shop-{os.getpid()}.json"
-        target.write_text(json.dumps([{"targets": [f"127.0.0.1:{server.server_port}"]}]))
+        target.write_text(
+            json.dumps([{"targets": [f"127.0.0.1:{server.server_port}"]}]), encoding="utf-8"
+        )
         try:
             yield
         finally:

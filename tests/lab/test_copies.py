@@ -37,7 +37,7 @@ def test_copies_hold_no_answer_and_all_else(project: Path) -> None:
     """Sources, tags and folds as in the original; no output, and no number of a run."""
     assert make_copies() == ["Your copies are in work/: write there."]
     original = nbformat.read(project / "notebooks/01-one.ipynb", as_version=4)
-    text = (project / "work/01-one.ipynb").read_text()
+    text = (project / "work/01-one.ipynb").read_text(encoding="utf-8")
     assert "the answer" not in text
     copy = nbformat.reads(text, as_version=4)
     kept = ("cell_type", "id", "source", "metadata")
@@ -51,7 +51,9 @@ def test_a_copy_is_never_overwritten(project: Path) -> None:
     """Not when the course is opened again, and not when the original has changed."""
     make_copies()
     mine = project / "work/01-one.ipynb"
-    mine.write_text(mine.read_text().replace("2 + 2", "my answer"))
+    mine.write_text(
+        mine.read_text(encoding="utf-8").replace("2 + 2", "my answer"), encoding="utf-8"
+    )
     before = mine.read_bytes()
     assert make_copies() == []
     write(project / "notebooks/01-one.ipynb", "1 + 1", "3 + 3")
@@ -78,7 +80,9 @@ def test_an_original_that_was_only_run_again_is_no_news(project: Path) -> None:
     """Other outputs bring a learner nothing."""
     make_copies()
     path = project / "notebooks/01-one.ipynb"
-    path.write_text(path.read_text().replace("the answer", "another answer"))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("the answer", "another answer"), encoding="utf-8"
+    )
     assert make_copies() == []
 
 
@@ -87,10 +91,10 @@ def test_a_copy_that_cannot_be_read_is_named(project: Path, text: str) -> None:
     """And left as it is."""
     make_copies()
     mine = project / "work/01-one.ipynb"
-    mine.write_text(text)
+    mine.write_text(text, encoding="utf-8")
     [said] = make_copies()
     assert "can't be read" in said and "make reset NB=01" in said
-    assert mine.read_text() == text
+    assert mine.read_text(encoding="utf-8") == text
     reset("01")
     assert make_copies() == []
 
@@ -103,10 +107,10 @@ def test_reset_makes_a_new_copy_and_keeps_the_old_one(
     mine = project / "work/01-one.ipynb"
     fresh = mine.read_bytes()
     for number in (1, 2):
-        mine.write_text(f"work of day {number}")
+        mine.write_text(f"work of day {number}", encoding="utf-8")
         assert course.main(["reset", "01"]) == 0
         kept = project / f"work/01-one.yours-{number}.ipynb"
-        assert kept.read_text() == f"work of day {number}"
+        assert kept.read_text(encoding="utf-8") == f"work of day {number}"
         assert mine.read_bytes() == fresh
         told = f"work/01-one.ipynb is new. What you had is work/{kept.name}.\n"
         assert capsys.readouterr().out == told

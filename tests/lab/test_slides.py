@@ -202,7 +202,9 @@ def test_the_course_makes_decks(
     assert SHARP in page and "stored" not in page and 'href="10-on.html"' in page
     for file in re.findall(r'(?:src|href)="(reveal\.js/[^"]+)"', page):
         assert Path("slides", file).exists(), file
-    assert "Permission is hereby granted" in Path("slides/reveal.js/LICENSE").read_text()
+    assert "Permission is hereby granted" in Path("slides/reveal.js/LICENSE").read_text(
+        encoding="utf-8"
+    )
     assert list(Path("slides/reveal.js").rglob("source-sans-pro/LICENSE"))
 
 

@@ -32,7 +32,8 @@ async def sentinel(primary: str) -> AsyncIterator[Sentinel]:
         settings.write_text(
             f"port {own}\nbind 127.0.0.1\nprotected-mode no\ndir {folder}\nlogfile {folder}/log\n"
             f"sentinel monitor shop 127.0.0.1 {port.partition('/')[0]} 1\n"
-            f"sentinel auth-pass shop {password}\n"
+            f"sentinel auth-pass shop {password}\n",
+            encoding="utf-8",
         )
         process = await asyncio.create_subprocess_exec(program, settings, "--sentinel")
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import shutil
 import subprocess
@@ -36,29 +35,40 @@ class Lab:
     work: Path
 
 
+# `make lab` takes no configuration, so these come with its own options: a port and no password; an
+# app that can be asked what it holds; kernels that are reached by files, since their ports may be
+# another test's by the time they are taken.
+START = """
+import sys
+from cachepool_lib.lab import course
+from jupyterlab.labapp import LabApp
+launch = LabApp.launch_instance
+LabApp.launch_instance = lambda options: launch([*options, *sys.argv[1:]])
+sys.exit(course.main(["open"]))
+"""
+OPTIONS = [
+    "--no-browser",
+    "--ServerApp.port_retries=0",
+    "--IdentityProvider.token=",
+    "--KernelManager.transport=ipc",
+    "--LabApp.expose_app_in_browser=True",
+]
+
+
 @contextmanager
 def started(home: Path) -> Iterator[Lab]:
-    """JupyterLab in a project's folder under *home*, with copies made, knowing no one's settings."""
+    """JupyterLab in a project's folder under *home*, with new copies and nobody's settings."""
     project = home / "project"
     no_drafts = shutil.ignore_patterns(".ipynb_checkpoints")
     shutil.copytree(ROOT / "notebooks", project / "notebooks", ignore=no_drafts)
     shutil.copytree(ROOT / "docs", project / "docs")
     kinds = "JUPYTER_CONFIG JUPYTER_DATA JUPYTERLAB_SETTINGS JUPYTERLAB_WORKSPACES"
     folders = {f"{kind}_DIR": str(home / kind) for kind in kinds.split()}
-    # Kernels are reached by files, whose names must be short: ports may be another test's by then.
-    folders["JUPYTER_RUNTIME_DIR"] = short = tempfile.mkdtemp(prefix="cp-")
+    folders["JUPYTER_RUNTIME_DIR"] = short = tempfile.mkdtemp(prefix="cp-")  # as its files' names
     port = free_port()
-    settings = {
-        "ServerApp": {"port": port, "port_retries": 0},
-        "IdentityProvider": {"token": ""},
-        "KernelManager": {"transport": "ipc"},
-        "LabApp": {"expose_app_in_browser": True, "open_browser": False},
-    }
-    (home / "JUPYTER_CONFIG").mkdir()
-    (home / "JUPYTER_CONFIG/jupyter_server_config.json").write_text(json.dumps(settings))
-    with (home / "log").open("w") as log:
+    with (home / "log").open("w", encoding="utf-8") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "cachepool_lib.lab.course", "open"],
+            [sys.executable, "-c", START, *OPTIONS, f"--ServerApp.port={port}"],
             cwd=project,
             env=os.environ
             | folders
@@ -71,7 +81,7 @@ def started(home: Path) -> Iterator[Lab]:
         deadline = time.monotonic() + SECONDS_TO_START
         while not _answers(f"{url}/api"):
             assert server.poll() is None and time.monotonic() < deadline, (
-                f"JupyterLab does not answer:\n{(home / 'log').read_text()[-2000:]}"
+                "JupyterLab does not answer:\n" + (home / "log").read_text(encoding="utf-8")[-2000:]
             )
             time.sleep(0.1)
         yield Lab(url, project / "work")
@@ -148,7 +158,8 @@ class Notebook:
             self.page.get_by_role("menuitem", name=entry, exact=True).click()
 
     def theme(self, name: str) -> None:
-        self.page.evaluate(f"jupyterapp.commands.execute('apputils:change-theme', {{theme: '{name}'}})")
+        change = "theme => jupyterapp.commands.execute('apputils:change-theme', {theme})"
+        self.page.evaluate(change, name)
         self.page.locator(f"body[data-jp-theme-name='{name}']").wait_for(state="attached")
 
     def run_all(self) -> None:

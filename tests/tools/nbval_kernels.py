@@ -1,4 +1,4 @@
-"""A plugin for `pytest --nbval`: kernels that need no ports, for which tests would compete."""
+"""A plugin for `pytest --nbval`: kernels in our environment, which need no ports to compete for."""
 
 from typing import Any
 
@@ -6,6 +6,9 @@ import nbval.kernel
 from jupyter_client.manager import KernelManager
 
 from cachepool_lib.lab.course import without_ports
+from cachepool_lib.lab.environment import settle
+
+settle()
 
 
 def manager(**settings: Any) -> KernelManager:

@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 from cachepool_lib import lab
+from cachepool_lib.lab.environment import environment
 from cachepool_lib.lab.servers.embedded import Files, free_port
 
 CONFIG = """
@@ -46,13 +47,14 @@ async def pgbouncer(url: str, size: int = 5) -> AsyncIterator[str]:
         pytest.skip("no pgbouncer on this machine")
     files, to = Files(), urlsplit(url)
     users, config, own = files.path / "users", files.path / "pgbouncer.ini", free_port()
-    users.write_text(f'"{to.username}" "{to.password}"\n')
+    users.write_text(f'"{to.username}" "{to.password}"\n', encoding="utf-8")
     text = CONFIG.format(host=to.hostname, port=to.port, own=own, users=users, size=size)
-    config.write_text(text)
+    config.write_text(text, encoding="utf-8")
     files.hand_over(files.path)
     # Not by asyncio: uvloop starts no process as another user.
     command: Any = program, "-q", config
-    process = await asyncio.to_thread(subprocess.Popen, command, cwd=files.path, **files.user)
+    how: Any = {"cwd": files.path, "env": environment(), **files.user}
+    process = await asyncio.to_thread(subprocess.Popen, command, **how)
     place = f"{to.username}:{to.password}@127.0.0.1:{own}"
     here = urlunsplit(to._replace(netloc=place))
     try:

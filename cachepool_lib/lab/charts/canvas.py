@@ -13,6 +13,8 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cachepool_lib.lab.environment import DPI
+
 P = ParamSpec("P")
 Source = Literal["simulated", "real", "theory"]
 
@@ -49,7 +51,6 @@ _STYLE: Any = [
     },
 ]
 
-DPI = "CACHEPOOL_DPI"  # the variable that says how many dots an inch has; slides want more
 _HEADER = 54  # pixels above the axes, for the title and the line under it
 
 

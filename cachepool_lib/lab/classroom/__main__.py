@@ -5,6 +5,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from cachepool_lib.lab.command import run
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line says. Returns the exit status."""
@@ -22,6 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         return _do(given)
+    except BrokenPipeError:
+        raise
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -75,7 +79,4 @@ def _grade(place: Path, table: Path) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit("\nStopped.")
+    run(main)

@@ -96,7 +96,3 @@ def _names_a_value(statement: ast.stmt) -> bool:
         case ast.Assign(targets=[ast.Name()]) | ast.AnnAssign(target=ast.Name()):
             return not any(isinstance(node, ast.Await) for node in ast.walk(statement))
     return False
-
-
-if __name__ == "__main__":
-    main()

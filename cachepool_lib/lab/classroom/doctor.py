@@ -15,6 +15,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from cachepool_lib.lab.command import complete
 from cachepool_lib.lab.course import ThisPython
 
 LIMIT = 28.0  # seconds for all of it; an idle laptop takes five
@@ -66,7 +67,7 @@ def main(steps: tuple[Step, ...] = STEPS, limit: float = LIMIT) -> int:
     """
     started = time.monotonic()
     try:
-        found = asyncio.run(_look(steps, limit))
+        found = complete(_look(steps, limit))
     except _Ill as ill:
         print(f"{_in_colour('✗', 31)} {ill.what} failed: {ill.why}\n  {ill.help}")
         return 1

@@ -34,7 +34,10 @@ from nbformat import NotebookNode
 
 from cachepool_lib.lab.classroom.cells import answers, exercises
 from cachepool_lib.lab.classroom.submissions import handed_in
+from cachepool_lib.lab.command import complete
 from cachepool_lib.lab.copies import NOTEBOOKS
+from cachepool_lib.lab.environment import environment
+from cachepool_lib.lab.servers.child import command
 from cachepool_lib.lab.servers.services import services
 
 SECONDS = 10  # of the processor for an exercise; our solutions take one at most
@@ -65,7 +68,7 @@ def grade(place: Path, notebooks: Path = NOTEBOOKS, seconds: int = SECONDS) -> l
         raise FileNotFoundError(
             f"No notebooks in {notebooks.resolve()}: go to the project's folder"
         )
-    return asyncio.run(_grade(handed_in(place), ours, seconds))
+    return complete(_grade(handed_in(place), ours, seconds))
 
 
 def write(grades: Iterable[Grade], file: TextIO) -> None:
@@ -139,12 +142,13 @@ async def _process(path: Path, seconds: int) -> AsyncIterator[asyncio.subprocess
     """A process that looks at answers, in a folder of its own; at the end it is gone."""
     with tempfile.TemporaryDirectory(prefix="cachepool-answer-") as folder:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "cachepool_lib.lab.classroom.attempt"),
+            *command("cachepool_lib.lab.classroom.attempt", "main"),
             *(str(path.resolve()), str(seconds), str(MEGABYTES)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             cwd=folder,
+            env=environment(),
             start_new_session=True,
         )
         try:

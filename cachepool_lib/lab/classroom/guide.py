@@ -33,7 +33,7 @@ BEFORE = """
 **The day before**, on the machine that will be in front:
 
 - [ ] `make doctor` prints one green line. Once it has, the course needs no network.
-- [ ] `make run` executes every notebook here, and leaves a page of each in `site/`: your plan B.
+- [ ] `make run` executes every notebook here, and leaves a page of each in `pages/`: your plan B.
 - [ ] `make reset NB=01`: a fresh copy of what you will show, without results.
 - [ ] `make handout`, where the class gets archives; ask everybody to run `make doctor` at home.
 
@@ -52,7 +52,7 @@ PLAN_B = """
 - **A cell fails.** Restart the kernel, click the cell, *Run*, *Run All Above Selected Cell*. After
   the stop sign a notebook needs nothing of its first half.
 - **The servers don't start.** `make doctor` says what to do. {without} no server.
-- **Nothing runs.** Open the page in `site/`, or the notebook in `notebooks/`, with stored results.
+- **Nothing runs.** Open the page in `pages/`, or the notebook in `notebooks/`, with stored results.
   Ask for the guess before you scroll: that is what the hour lives by.
 - **Others can't run it.** In pairs at a machine that can; exercises are better in pairs anyway.
 - **You are late.** Each section says under *Cut* what may go. What says *Never* is what the rest
@@ -111,7 +111,8 @@ def make_guide(start: str = "09:00", notebooks: Path = NOTEBOOKS, to: Path = GUI
     html = re.sub(r"<li>\[ \]", "<li><input type='checkbox'>", html)
     to.parent.mkdir(parents=True, exist_ok=True)
     head = f"<meta charset='utf-8'><title>Instructor's guide</title><style>{STYLE}</style>"
-    to.write_text(f"<!doctype html><html lang='en'><head>{head}</head><body>{html}</body></html>")
+    page = f"<!doctype html><html lang='en'><head>{head}</head><body>{html}</body></html>"
+    to.write_text(page, encoding="utf-8")
     return f"{to}: to read, or to print from the browser."
 
 

@@ -12,6 +12,8 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from cachepool_lib.lab.environment import environment_of_pip
+
 STICK = Path("dist/stick")
 README = """\
 Without a network, on {system} with {versions}:
@@ -48,15 +50,15 @@ def make_stick(pythons: Sequence[str] = (), to: Path = STICK) -> str:
         versions.append(_run(python, "-c", show).strip())
         pip = ("-m", "pip", "--disable-pip-version-check", "download", "-qq", "--only-binary=:all:")
         where = ("--dest", str(to / "wheels"), "-c", "constraints.txt")
-        _run(python, *pip, *where, *needed)
+        _run(python, *pip, *where, *needed, env=environment_of_pip())
     text = README.format(system=sys.platform, versions=", ".join(versions))
     (to / "README.txt").write_text(text, encoding="utf-8")
     size = sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
     return f"{to}: {size / 1e6:.0f} MB for {', '.join(versions)}; what to do stands in README.txt"
 
 
-def _run(*command: str) -> str:
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+def _run(*command: str, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise ValueError(f"{command[0]} failed: {' '.join(command[1:5])} …")
     return done.stdout

@@ -8,6 +8,8 @@ installs this recorder. What it records is shown to the user as before.
 import asyncio
 import contextlib
 import gc
+import logging
+import os
 import sys
 import threading
 import warnings
@@ -85,10 +87,17 @@ def install() -> None:
     """In a notebook's kernel, listen to its loop, to warnings and to exceptions nobody catches."""
     global _installed
     ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
+    shell: Any = ipython.get_ipython() if ipython else None
     if _installed or not getattr(shell, "kernel", None):
         return
     _installed = True
+    # Where somebody else has started the kernel, of a learner's own settings those go that would
+    # change what a cell shows: values before its last line; a database that is asked for by PG*.
+    shell.ast_node_interactivity = "last_expr"
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
+    # It complains, in a cell, of a home folder that can't be written, and that it looks for fonts.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     loop = asyncio.get_running_loop()  # a cell runs inside the kernel's loop
     loop.set_exception_handler(loop_exception)
     sys.unraisablehook = _chain(sys.unraisablehook, "exception ignored")

@@ -10,16 +10,17 @@ import time
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
+from cachepool_lib.lab.servers.addresses import given_addresses
 from cachepool_lib.lab.servers.provider import (
     ANSWER_SECONDS,
-    DeadAddress,
+    BadSetting,
     Died,
     Pair,
     Unavailable,
-    given_addresses,
     place,
     reason,
 )
+from cachepool_lib.lab.servers.proxy import Proxy
 
 
 async def ping_redis(url: str) -> str:
@@ -48,14 +49,55 @@ async def ping_postgres(url: str) -> str:
 PINGS = {"REDIS": ping_redis, "DATABASE": ping_postgres}
 
 
+async def _use_redis(url: str) -> None:
+    """What the course does with it first, done once."""
+    from redis.asyncio import Redis
+
+    async with Redis.from_url(url) as redis:
+        mode = (await redis.info("server")).get("redis_mode", "standalone")
+        if mode != "standalone":
+            raise Unavailable(f"it runs as {mode}, and the course needs a single server")
+        key = f"cachepool-{secrets.token_hex(8)}"
+        await redis.set(key, "", ex=10)
+        await redis.eval("return redis.call('DEL', KEYS[1])", 1, key)
+
+
+async def _use_postgres(url: str) -> None:
+    """What the course does with it first, done once."""
+    import asyncpg
+
+    admin = await asyncpg.connect(url)
+    try:
+        if admin.get_server_version().major < 13:
+            raise Unavailable("the course needs PostgreSQL 13 or newer")
+        may = "SELECT rolsuper OR rolcreatedb AND rolcreaterole FROM pg_roles WHERE rolname = user"
+        if not await admin.fetchval(may):
+            raise Unavailable("its user needs the rights CREATEDB and CREATEROLE")
+        role = f"cachepool_{secrets.token_hex(8)}"
+        await admin.execute(f"CREATE ROLE {role}")
+        await admin.execute(f"DROP ROLE {role}")
+    finally:
+        admin.terminate()
+
+
+USES = {"REDIS": _use_redis, "DATABASE": _use_postgres}
+
+
 async def check_given(name: str, url: str) -> None:
-    """Raise DeadAddress unless a server answers at *url*."""
+    """Raise BadSetting unless a server answers at *url*, also through a proxy, and will do."""
+    problem = "no server at"
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             await PINGS[name](url)
+            problem = "the course can't work with the server at"
+            async with Proxy(url) as proxy:  # for what looks at the server's name or address
+                await USES[name](proxy.url)
     except Exception as error:
-        problem = f"no server at {place(url)}: {reason(error)}"
-        raise DeadAddress(f"CACHEPOOL_{name}_URL: {problem}") from error
+        what = f"CACHEPOOL_{name}_URL: {problem} {place(url)}: {reason(error)}"
+        raise BadSetting(
+            f"{what}.\nStart that server, or name another; or unset the variable: then the lab"
+            " runs its own"
+        ) from error
 
 
 async def started(name: str, url: str, pair: Pair) -> str:

@@ -10,7 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cachepool_lib.lab.servers.provider import Unavailable, given_addresses
+from cachepool_lib.lab.servers.addresses import given_addresses
+from cachepool_lib.lab.servers.provider import Unavailable
 
 if sys.platform != "win32":
     import fcntl

@@ -20,14 +20,14 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from cachepool_lib.lab.servers.addresses import given_addresses
 from cachepool_lib.lab.servers.desk import Desk, check_given
 from cachepool_lib.lab.servers.folder import try_lock
 from cachepool_lib.lab.servers.provider import (
-    DeadAddress,
+    BadSetting,
     Died,
     Pair,
     Unavailable,
-    given_addresses,
     reason,
 )
 
@@ -118,5 +118,5 @@ def main() -> None:
             return asyncio.run(guard(provider, Path(folder)))
         except Unavailable as error:
             if not isinstance(error, Died) or not tries_left:
-                final = isinstance(error, DeadAddress)
+                final = isinstance(error, BadSetting)
                 return print(json.dumps({"error": str(error), "final": final}))

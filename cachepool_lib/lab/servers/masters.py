@@ -17,7 +17,9 @@ import tempfile
 from collections.abc import AsyncIterator
 from typing import Any
 
+from cachepool_lib.lab.environment import environment
 from cachepool_lib.lab.notebook import recorder
+from cachepool_lib.lab.servers.child import command
 
 
 class Master:
@@ -26,13 +28,13 @@ class Master:
     def __init__(self) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed by end()
         self._seen = 0
-        code = "from cachepool_lib.lab.servers.serve_master import main; main()"
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code],
+            command("cachepool_lib.lab.servers.serve_master", "main"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             cwd="/",
+            env=environment(),
             start_new_session=True,  # interrupting a cell does not reach it
         )
 

@@ -88,8 +88,9 @@ class _Servers:
         shutil.copytree(self.data, self._replica, symlinks=True)
         self._replica.chmod(0o700)
         (self._replica / "standby.signal").touch()
-        with (self._replica / "postgresql.auto.conf").open("a") as config:  # only its user may read
-            config.write(f"primary_conninfo = '{self._url(0, 'postgres')}'\n")
+        config = self._replica / "postgresql.auto.conf"  # only its user may read it
+        with config.open("a", encoding="utf-8") as lines:
+            lines.write(f"primary_conninfo = '{self._url(0, 'postgres')}'\n")
         self.files.hand_over(self._replica)
 
     async def _follows(self) -> None:
@@ -121,7 +122,7 @@ class _Servers:
 
     def _why(self) -> str:
         """The first reason in the log for which it does not run."""
-        lines = (self.files.path / "postgres.log").read_text().splitlines()
+        lines = (self.files.path / "postgres.log").read_text(encoding="utf-8").splitlines()
         fatal = [line.partition("FATAL:  ")[2] for line in lines]
         return next((f"says: {one}" for one in fatal if one and "starting up" not in one), "")
 

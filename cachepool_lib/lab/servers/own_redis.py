@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 import shutil
 import signal
@@ -16,7 +15,7 @@ from typing import Any
 from cachepool_lib.lab.servers.containers import LABEL, check_engine, image_names
 from cachepool_lib.lab.servers.embedded import START_SECONDS, Files, free_port, run_valkey, wheel
 from cachepool_lib.lab.servers.owner import Node, node_of
-from cachepool_lib.lab.servers.provider import Unavailable, reason
+from cachepool_lib.lab.servers.provider import Unavailable, forced, reason
 
 SLOTS = 16_384  # of a cluster
 
@@ -31,7 +30,7 @@ async def _embedded() -> AsyncIterator[Run]:
 
     async def run(settings: str, name: str, text: str) -> Node:
         if text:
-            (files.path / name).write_text(text)
+            (files.path / name).write_text(text, encoding="utf-8")
             files.hand_over(files.path / name)
         process = await run_valkey(files, package, settings, end=signal.SIGKILL)
         return node_of(process, signal.SIGTERM)
@@ -171,6 +170,5 @@ class _Servers:
 @contextlib.asynccontextmanager
 async def owned(**wanted: Any) -> AsyncIterator[_Servers]:
     """Servers of the provider that CACHEPOOL_SERVICES names. Raises Unavailable."""
-    docker = os.environ.get("CACHEPOOL_SERVICES") == "docker"
-    async with _docker() if docker else _embedded() as run:
+    async with _docker() if forced() == "docker" else _embedded() as run:
         yield _Servers(run, **wanted)

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from typing import Any, Self
+
+from cachepool_lib.lab.environment import environment
+from cachepool_lib.lab.servers.child import command
 
 
 class Server:
@@ -37,12 +39,12 @@ class Server:
         Raises RuntimeError with the reason where it can't.
         """
         if self._owner is None:
-            code = "from cachepool_lib.lab.servers.owner import main; main()"
             self._owner = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-c", code),
+                *command("cachepool_lib.lab.servers.owner", "main"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 cwd="/",
+                env=environment(),
                 start_new_session=True,  # interrupting a cell does not reach it
             )
             await self._tell(self._order)

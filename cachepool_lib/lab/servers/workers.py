@@ -24,7 +24,9 @@ from typing import Any, ClassVar, ParamSpec
 
 import cloudpickle
 
+from cachepool_lib.lab.environment import environment
 from cachepool_lib.lab.notebook import recorder
+from cachepool_lib.lab.servers.child import command
 
 # -- in such a process --------------------------------------------------------------------------
 
@@ -70,10 +72,9 @@ _hash_seeds = itertools.count(1)
 
 def _start() -> subprocess.Popen[str]:
     """A process with a hash seed of its own: no two print a set in the same order by luck."""
-    code = "from cachepool_lib.lab.servers.workers import serve; serve()"
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", code],
-        env={**os.environ, "PYTHONHASHSEED": str(next(_hash_seeds))},
+        command("cachepool_lib.lab.servers.workers", "serve"),
+        env={**environment(), "PYTHONHASHSEED": str(next(_hash_seeds))},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # what a naive class leaves open; errors are told

@@ -16,7 +16,7 @@ PATIENCE = 280.0  # seconds, for a machine on which everything runs at once
 @pytest.mark.skipif(os.name == "nt", reason="make is for Unix")
 def test_on_a_machine_that_is_well_it_says_so_in_one_line() -> None:
     """A kernel, both servers and a check are tried; the line names what was found."""
-    command = ["make", "-o", ".venv/.lab", "doctor", f"PY={sys.executable}"]
+    command = ["make", "-o", ".venv/.lab", "doctor", f"PY=env PYTHONPATH={ROOT} {sys.executable}"]
     # Within `make test`, make would say where it is.
     env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)

@@ -175,7 +175,7 @@ def test_what_can_not_be_read_is_said(
 ) -> None:
     """Which place, what was expected, and no table."""
     (tmp_path / "empty").mkdir()
-    (tmp_path / "text").write_text("hello")
+    (tmp_path / "text").write_text("hello", encoding="utf-8")
     table = tmp_path / "grades.csv"
     monkeypatch.chdir(ROOT)
     assert main(["grade", str(tmp_path / missing), "--to", str(table)]) == 2

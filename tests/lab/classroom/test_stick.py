@@ -19,7 +19,9 @@ pytestmark = [
 
 def fake_python(path: Path, body: str) -> str:
     """Says that it is Python 3.12; asked for pip, it does what *body* says."""
-    path.write_text(f'#!/bin/sh\nif [ "$1" = -c ]; then echo Python 3.12; exit; fi\n{body}\n')
+    path.write_text(
+        f'#!/bin/sh\nif [ "$1" = -c ]; then echo Python 3.12; exit; fi\n{body}\n', encoding="utf-8"
+    )
     path.chmod(0o755)
     return str(path)
 
@@ -32,7 +34,7 @@ def test_it_holds_the_course_and_what_each_interpreter_needs(
     told, stick = tmp_path / "told", tmp_path / "stick"
     python = fake_python(tmp_path / "python", f'echo "$@" >> {shlex.quote(str(told))}')
     assert "Python 3.12" in make_stick([python], stick)
-    [asked] = told.read_text().splitlines()
+    [asked] = told.read_text(encoding="utf-8").splitlines()
     assert f"--only-binary=:all: --dest {stick}/wheels -c constraints.txt flit_core==" in asked
     assert "jupyterlab>=" in asked and "redis>=" in asked and "ruff>=" not in asked
     with zipfile.ZipFile(stick / "course.zip") as archive:

@@ -387,7 +387,7 @@ BROKEN: dict[str, tuple[Any, Any]] = {
     "R5": (NeverDeletes, AlwaysTrue),
     "R6": (made_with(namespace="everybody"), ClearsAll),
     "R7": (made_with(fail_open=False), NeverComesBack),
-    "R8": (made_with(timeout=5), made_with(timeout=1.5)),
+    "R8": (made_with(timeout=5), made_with(timeout=3)),
     "R9": (made_with(serializer=Guesses()), RefusesWhatItCantRead),
     "R10": (OneByOne, HalfOfThem),
     "R11": (OpensAgain, ClosedIsAMiss),
@@ -427,4 +427,18 @@ async def test_a_ttl_that_is_not_heard_and_a_clear_that_clears_nothing_are_notic
 ) -> None:
     """R5 asks for three things."""
     [result] = (await lab.check("R5", broken)).failed
+    assert result.expected
+
+
+async def test_a_page_that_was_not_stored_is_no_delete_that_counts() -> None:
+    """R18 waits until there is: on a busy machine a class takes Redis for silent at first."""
+    lost = iter(range(3))
+
+    class StoresLate(ForgetsItsDeletes):
+        async def get_or_load(self, key: Any, loader: Any, *args: Any, **options: Any) -> Any:
+            if next(lost, None) is not None:
+                return await loader()
+            return await super().get_or_load(key, loader)
+
+    [result] = (await lab.check("R18", StoresLate)).failed
     assert result.expected

@@ -44,7 +44,7 @@ async def users(user_id: int):
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "service.py"
-    path.write_text(FILE)
+    path.write_text(FILE, encoding="utf-8")
     return path
 
 
@@ -63,7 +63,7 @@ async def test_workers_answer_and_leave_nothing(file: Path, tmp_path: Path) -> N
         assert int(answer.headers["x-worker"]) in pids
         listening = psutil.Process(pids[0]).net_connections()
         assert {one.laddr.ip for one in listening if one.status == "LISTEN"} == {"127.0.0.1"}
-    assert closed.read_text() == "closed\n" * 2
+    assert closed.read_text(encoding="utf-8") == "closed\n" * 2
     assert gone(*pids)
     with pytest.raises(ConnectionRefusedError):
         await ask(service.url, "/users/7")

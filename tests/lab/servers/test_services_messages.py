@@ -196,13 +196,13 @@ def test_one_address_given(place: Path) -> None:
 
 
 def test_a_given_server_that_lets_us_make_no_database(place: Path) -> None:
-    """We take nobody's database for our own tables: the message says what the server said."""
+    """We take nobody's database for our own tables: the message says which rights are missing."""
     with users(1, environment(place, "embedded")) as [owner]:
         url = owner.got["database"]
         ask(url, "CREATE ROLE humble LOGIN PASSWORD 'humble'")
         humble = f"postgresql://humble:humble@{url.rpartition('@')[2]}"
         given = {"CACHEPOOL_REDIS_URL": owner.got["redis"], "CACHEPOOL_DATABASE_URL": humble}
-        refused(environment(place, **given), "permission denied to create database")
+        refused(environment(place, **given), "rights CREATEDB and CREATEROLE")
 
 
 # -- forced, or nothing at all ----------------------------------------------------------------
@@ -266,7 +266,8 @@ def test_a_port_that_somebody_took_meanwhile(place: Path) -> None:
             f"        return None if address[1] == {number} else super().bind(address)\n"
             "if 'servers.guard' in str(sys.orig_argv):\n"
             "    socket.socket, found = Socket, Socket.found\n"
-            "    secrets.randbelow = lambda n: found.pop() if found else Socket.below(n)\n"
+            "    secrets.randbelow = lambda n: found.pop() if found else Socket.below(n)\n",
+            encoding="utf-8",
         )
         with users(1, environment(place, "embedded", PYTHONPATH=str(place))) as [user]:
             assert at(user.got["redis"])[1] != number

@@ -6,21 +6,16 @@ import gc
 import logging
 import secrets
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import asyncpg
 
 from cachepool_lib.lab.contracts.cache.bench import Bench, constructor_options
+from cachepool_lib.lab.contracts.patience import PATIENCE, settled
 from cachepool_lib.lab.servers.services import services
-
-__all__ = ["PATIENCE", "PoolBench", "borrowed", "done", "opened", "settled", "watching"]
-
-T = TypeVar("T")
-
-PATIENCE = 1.0  # seconds, after which a caller counts as forgotten
 
 _bench: ContextVar["PoolBench"] = ContextVar("bench")
 
@@ -183,31 +178,6 @@ async def opened(pool: Any) -> None:
         with contextlib.suppress(TimeoutError, OSError):
             return await pool.initialize()  # type: ignore[no-any-return]
     await pool.initialize()
-
-
-async def done(task: "asyncio.Future[T]", seconds: float) -> bool:
-    """Wait for a task. The seconds are counted in steps, so that they are longer where the loop is
-    late: a busy machine must not look like a caller who is forgotten."""
-    for _ in range(round(seconds / 0.01)):
-        if task.done():
-            break
-        await asyncio.wait([task], timeout=0.01)
-    return task.done()
-
-
-async def settled(call: Awaitable[T], seconds: float = PATIENCE) -> "asyncio.Future[T] | None":
-    """What came of a call: a future that is done, or None if it was not done in time."""
-    task = asyncio.ensure_future(call)
-    task.add_done_callback(lambda task: task.cancelled() or task.exception())  # counts as seen
-    in_time = False
-    try:
-        in_time = await done(task, seconds)
-    finally:  # also when the check itself is cancelled: somebody interrupts the cell
-        if not in_time:
-            task.cancel()
-    if not in_time:
-        await asyncio.wait([task], timeout=seconds)
-    return task if in_time else None
 
 
 @contextlib.asynccontextmanager

@@ -3,14 +3,8 @@
 import asyncio
 from typing import Any
 
-from cachepool_lib.lab.contracts.pool.bench import (
-    PATIENCE,
-    PoolBench,
-    borrowed,
-    done,
-    opened,
-    settled,
-)
+from cachepool_lib.lab.contracts.patience import PATIENCE, done, settled
+from cachepool_lib.lab.contracts.pool.bench import PoolBench, borrowed, opened
 from cachepool_lib.lab.contracts.pool.queue import queue
 from cachepool_lib.lab.notebook.checks import Checks, Unmet
 from cachepool_lib.lab.servers.proxy import Proxy

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from cachepool_lib.lab.contracts.pool.bench import PATIENCE, PoolBench, settled
+from cachepool_lib.lab.contracts.patience import PATIENCE, settled
+from cachepool_lib.lab.contracts.pool.bench import PoolBench
 from cachepool_lib.lab.notebook.checks import Checks, Unmet
 
 PROMISES: Checks[PoolBench] = Checks()

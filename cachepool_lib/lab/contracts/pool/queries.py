@@ -8,7 +8,8 @@ from typing import Any
 import asyncpg
 
 from cachepool_lib.lab.contracts.password import hides_the_password
-from cachepool_lib.lab.contracts.pool.bench import PATIENCE, PoolBench, done, settled
+from cachepool_lib.lab.contracts.patience import PATIENCE, done, settled
+from cachepool_lib.lab.contracts.pool.bench import PoolBench
 from cachepool_lib.lab.notebook.checks import Checks, Unmet
 from cachepool_lib.lab.servers.proxy import Proxy
 from cachepool_lib.redis_cache.serializers import JSONSerializer

@@ -1,13 +1,13 @@
 """What a cache in Redis promises of the way there: outages, processes, loops, secrets."""
 
 import asyncio
-import time
 from functools import partial
 
 from cachepool_lib.lab.contracts.cache.bench import Source
 from cachepool_lib.lab.contracts.cache.loads import counts_its_hits
 from cachepool_lib.lab.contracts.crowds import crowds, two_loops
 from cachepool_lib.lab.contracts.password import hides_the_password
+from cachepool_lib.lab.contracts.patience import settled
 from cachepool_lib.lab.contracts.redis_cache.bench import PATIENT, RedisBench
 from cachepool_lib.lab.notebook.checks import Checks, Unmet
 from cachepool_lib.lab.servers.proxy import Proxy
@@ -32,14 +32,8 @@ async def down_costs_no_page(bench: RedisBench) -> str:
                     hint="A cache that fails is a miss.",
                 ) from None
         await proxy.restore()
-        deadline = time.monotonic() + 3
-        loads = -1
-        while loads != source.loads:  # until one of two reads is a hit
-            loads = source.loads
-            if time.monotonic() > deadline:
-                raise Unmet(expected="hits, now that Redis is back", got="loads again and again")
-            await asyncio.sleep(0.1)
-            await bench.read(cache, bench.key, source.load)
+        if not await bench.hits(cache, bench.key, source):
+            raise Unmet(expected="hits, now that Redis is back", got="loads again and again")
     return "the page"
 
 
@@ -49,17 +43,15 @@ async def silence_costs_a_moment(bench: RedisBench) -> str:
         cache, source = bench.new(redis_url=proxy.url, timeout=0.25), Source(seconds=0)
         await bench.read(cache, bench.key, source.load)
         proxy.stall()
-        try:
-            async with asyncio.timeout(1):
-                await bench.read(cache, bench.key, source.load)
-        except TimeoutError:
-            raise Unmet(
-                expected="the page, after a quarter of a second",
-                got="no page after 1 s",
-                hint="Give the cache a time limit: asyncio.timeout(0.25).",
-            ) from None
-        finally:
-            await proxy.restore()
+        page = await settled(bench.read(cache, bench.key, source.load), 1)
+        await proxy.restore()
+    if page is None:
+        raise Unmet(
+            expected="the page, after a quarter of a second",
+            got="no page after 1 s",
+            hint="Give the cache a time limit: asyncio.timeout(0.25).",
+        )
+    await page
     return "the page"
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 
 from redis.exceptions import RedisError
 
@@ -48,7 +47,7 @@ async def a_delete_is_made_good(bench: RedisBench) -> str:
     async with Proxy(bench.url) as proxy:
         cache, source = bench.new(redis_url=proxy.url, timeout=1), Source("old", seconds=0)
         for key in (mine, theirs):
-            await bench.read(cache, key, source.load)
+            await bench.hits(cache, key, source)  # what is not stored can't be old
         await proxy.cut()
         source.value = "new"
         for key in (mine, theirs):
@@ -66,16 +65,16 @@ async def a_delete_is_made_good(bench: RedisBench) -> str:
                 got=f"{value!r}, now that Redis is back",
                 hint="Remember what Redis did not confirm: a miss here, until it is deleted.",
             )
-        other, deadline = bench.new(), time.monotonic() + 5
-        while await bench.read(other, theirs, source.load) != "new":
-            if time.monotonic() > deadline:
-                raise Unmet(
-                    expected="'new' for other processes, soon after",
-                    got="'old', in other processes",
-                    hint="Delete it once more when Redis is back, though nobody asks here.",
-                )
+        other = bench.new()
+        for _ in range(50):  # five seconds, and more where the machine is busy
+            if await bench.read(other, theirs, source.load) == "new":
+                return "'new', everywhere"
             await asyncio.sleep(0.1)
-    return "'new', everywhere"
+    raise Unmet(
+        expected="'new' for other processes, soon after",
+        got="'old', in other processes",
+        hint="Delete it once more when Redis is back, though nobody asks here.",
+    )
 
 
 @promise("R22", "An old page beats none")
@@ -116,12 +115,13 @@ async def nobody_waits_for_the_next_page(bench: RedisBench) -> str:
             got="the visitor waits",
             hint="Keep a copy for stale_while_revalidate seconds, and load in the background.",
         )
-    deadline = time.monotonic() + 5
-    while value == "old":
-        if time.monotonic() > deadline:
-            raise Unmet(expected="'new', soon after", got="'old', again and again")
+    for _ in range(250):  # five seconds, and more where the machine is busy
+        if value != "old":
+            break
         await asyncio.sleep(0.02)
         value = await bench.read(cache, bench.key, source.load, **patient)
+    else:
+        raise Unmet(expected="'new', soon after", got="'old', again and again")
     if source.loads > 2:
         raise Unmet(expected="1 load behind it", got=f"{source.loads - 1} loads behind it")
     return "'old', then 'new'"
