@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -62,17 +61,12 @@ def started(home: Path) -> Iterator[Lab]:
     no_drafts = shutil.ignore_patterns(".ipynb_checkpoints")
     shutil.copytree(ROOT / "notebooks", project / "notebooks", ignore=no_drafts)
     shutil.copytree(ROOT / "docs", project / "docs")
-    kinds = "JUPYTER_CONFIG JUPYTER_DATA JUPYTERLAB_SETTINGS JUPYTERLAB_WORKSPACES"
-    folders = {f"{kind}_DIR": str(home / kind) for kind in kinds.split()}
-    folders["JUPYTER_RUNTIME_DIR"] = short = tempfile.mkdtemp(prefix="cp-")  # as its files' names
     port = free_port()
     with (home / "log").open("w", encoding="utf-8") as log:
         server = subprocess.Popen(
             [sys.executable, "-c", START, *OPTIONS, f"--ServerApp.port={port}"],
             cwd=project,
-            env=os.environ
-            | folders
-            | {"IPYTHONDIR": str(home / "ipython"), "PYTHONPATH": str(ROOT)},
+            env=os.environ | {"JUPYTER_CONFIG_DIR": str(home / "jupyter"), "PYTHONPATH": str(ROOT)},
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -93,8 +87,6 @@ def started(home: Path) -> Iterator[Lab]:
             server.kill()
             server.wait()
             raise
-        finally:
-            shutil.rmtree(short)
 
 
 def _answers(url: str) -> bool:
@@ -114,7 +106,7 @@ KERNEL = "jupyterapp.shell.currentWidget.sessionContext.session.kernel"
 MEANT_TO_FAIL = "raises-exception"
 RUN_OR_FAILED = f"""() => {{
     const failed = ({{model}}) =>
-        model.toJSON().outputs.some(output => output.output_type == "error")
+        Array.from(model.outputs, (_, at) => model.outputs.get(at).type).includes("error")
         && !(model.getMetadata("tags") ?? []).includes("{MEANT_TO_FAIL}");
     const run = ({{model}}) => model.executionCount !== null;
     return {CODE}.some(failed) || ({KERNEL}.status == "idle" && {CODE}.every(run));
@@ -165,7 +157,7 @@ class Notebook:
     def run_all(self) -> None:
         """Run all cells from the menu, wait for the last, and look: none may fail."""
         self.choose("Run", "Run All Cells")
-        self.page.wait_for_function(RUN_OR_FAILED, timeout=SECONDS_TO_RUN * 1000, polling=200)
+        self.page.wait_for_function(RUN_OR_FAILED, timeout=SECONDS_TO_RUN * 1000, polling=500)
         self.look()
         failed = [
             f"{cell.source}\n{output.ename}: {output.evalue}"
@@ -197,15 +189,17 @@ class Notebook:
             {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False},
         )
 
-    def picture(self, file: Path, width: int, scale: float = 1) -> None:
-        """Write a picture of the whole notebook; its window is as high as that from now on."""
+    def view_whole(self, width: int, scale: float = 1) -> None:
+        """Show it in a window that is as high as all of its cells: the browser draws no others."""
         height = 0
         while height != (height := self.page.evaluate(HEIGHT)):  # what is drawn may be higher
             self.view(width, height + AROUND, scale)
             self.page.evaluate(PICTURES_DRAWN)
+
+    def picture(self, file: Path) -> None:
+        """Write a picture of what the window shows."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        shot = self.devtools.send("Page.captureScreenshot")
-        file.write_bytes(base64.b64decode(shot["data"]))
+        file.write_bytes(base64.b64decode(self.devtools.send("Page.captureScreenshot")["data"]))
 
 
 @contextmanager
