@@ -23,7 +23,10 @@ from tests.tools.axe import violations
 from tests.tools.browser import chromium
 from tests.tools.ci import in_ci
 from tests.tools.jupyterlab import Lab, Notebook
-from tests.tools.notebook_tools import IGNORED, NOTEBOOKS, ROOT, read, tags
+from tests.tools.notebook_tools import NOTEBOOKS, ROOT, read
+
+# Of a test with what it waits for: a notebook that is run on a machine busy with much else.
+pytestmark = pytest.mark.timeout(jupyterlab.SECONDS_TO_RUN + 200)
 
 PICTURES = ROOT / "build" / "browser"
 # Of one exercise in each notebook: what of our solution a learner gets wrong, and how.
@@ -132,7 +135,7 @@ def test_every_chart_is_there(ran: Notebook, stored: NotebookNode) -> None:
     for number, (cell, original) in enumerate(zip(ran.content.cells, stored.cells, strict=True)):
         here, there = charts(cell), charts(original)
         assert len(here) == len(there), cell.source
-        assert here == there or IGNORED in tags(original), cell.source
+        assert list(map(same, here)) == list(map(same, there)), cell.source
         pictures = ran.cell(number).locator(f"{OUTPUTS} img").all()
         assert len(pictures) == len(there), cell.source
         for picture in pictures:
@@ -145,6 +148,12 @@ def charts(cell: NotebookNode) -> list[str]:
     """The line of text of each chart under a cell."""
     data = [output.get("data", {}) for output in cell.get("outputs", [])]
     return [one["text/plain"] for one in data if "image/png" in one]
+
+
+def same(text: str) -> str:
+    """What of it is the same on a busy machine: of real times, what they are times of."""
+    what = text.partition(":")[0]
+    return what if what.endswith("real") else text
 
 
 def test_each_slider_draws_another_chart(ran: Notebook, stored: NotebookNode) -> None:

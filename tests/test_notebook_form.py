@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from tests.tools.notebook_tools import normalise
 from tests.tools.notebook_tools.form import faults, faults_of_teaching
 from tests.tools.notebook_tools.hearts import OURS, tagged
-from tests.tools.notebook_tools.minutes import minutes
+from tests.tools.notebook_tools.minutes import minutes, told
 from tests.tools.notebook_tools.tables import write_minutes
 
 
@@ -44,7 +44,7 @@ def with_tag(cell: NotebookNode, tag: str) -> NotebookNode:
             new_markdown_cell("[then](00-start-here.ipynb#Nowhere)"),
             "link to no heading, 00-start-here.ipynb#Nowhere",
         ),
-        (new_markdown_cell("## Part two"), "no speaker note in section 'Part two'"),
+        (new_markdown_cell("## Part two"), "no speaker notes in section 'Part two'"),
         (new_markdown_cell("<details>"), "<details> not closed"),
         (new_markdown_cell("text"), "no slide type"),
         (
@@ -71,7 +71,8 @@ SMALL = {
     "section": "## Why?",
     "predict": 'lab.predict("loads", ...)',
     "result": 'guess = lab.result("loads", 5, common=5)',
-    "note": "<details><summary>Speaker notes · 2 min</summary>\n\nAsk.\n\n</details>",
+    "note": "<details><summary>Speaker notes · 3 min so far · 3 on stage</summary>\n\n"
+    "Ask.\n\n</details>",
     "second": 'lab.predict("more", ...)',
     "second result": 'guess = lab.result("more", 5, common=4)',
     "words": "### Exercise 09-1 ★ 5 min · about 2 lines\n\nWrite it.",
@@ -228,7 +229,7 @@ def test_speaker_notes_come_right_after_a_result(before: str, right: bool) -> No
     place = [cell.source for cell in notebook.cells].index(SMALL[before])
     notebook.cells.insert(place + 1, note)
     told = "a speaker note that does not stand right after a result in 'Why?'"
-    assert faults_of_teaching(notebook) == ([] if right else [told])
+    assert (told in faults_of_teaching(notebook)) != right
 
 
 @pytest.mark.parametrize(
@@ -258,6 +259,47 @@ def test_minutes_are_computed() -> None:
         new_code_cell("1", outputs=[new_output("display_data", {"image/png": ""})] * 6),  # 9
         new_markdown_cell("### Exercise 09-3 ★★★ 30 min · about 20 lines"),
     ]
-    assert minutes(notebook) == (before.reading + 35, before.exercises + 30)
+    reading, solving, _ = minutes(notebook)
+    assert (reading, solving) == (before.reading + 35, before.exercises + 30)
     write_minutes(notebook)
     assert f"{before.reading + 35} min + 40 min of exercises" in notebook.cells[0].source
+
+
+def test_minutes_on_stage_are_computed() -> None:
+    """130 words or 20 lines a minute, 1 for a guess or a chart; exercises, and what is cut, don't
+    count.
+    """
+    notebook = in_small()
+    before = told(notebook)[-1]
+    chart = new_output("display_data", {"image/png": ""})
+    cut = {"tags": ["cut"]}
+    notebook.cells += [
+        new_markdown_cell("word " * 650),  # 5
+        new_markdown_cell(f"<details>{'word ' * 9_000}</details>"),  # 0
+        new_code_cell("x = 1\n\n" * 20),  # 1
+        new_code_cell("lab.predict('a', ...)\n" * 20),  # 20 and 1
+        new_code_cell("1\n" * 20, outputs=[chart]),  # 1 and 1
+        new_markdown_cell("word " * 130, metadata=cut),  # 1, and 0 on stage
+        new_code_cell("1\n" * 20, metadata={"slideshow": {"slide_type": "skip"}}),  # 0
+        new_markdown_cell("### Exercise 09-3 ★★★ 30 min · about 20 lines"),
+        new_code_cell("x = 1\n" * 20, metadata={"tags": ["exercise-09-3"]}),
+    ]
+    after = told(notebook)[-1]
+    assert after.whole == pytest.approx(before.whole + 30)
+    assert after.on_stage == pytest.approx(before.on_stage + 29)
+
+
+def test_more_than_45_minutes_on_stage_is_a_fault() -> None:
+    """Until something is cut that the speaker note names."""
+    notebook = in_small()
+    more = new_markdown_cell("word " * 6_000, metadata={"slideshow": {"slide_type": "-"}})
+    notebook.cells.insert(-1, more)
+    write_minutes(notebook)
+    assert any("minutes on stage (45)" in fault for fault in faults_of_teaching(notebook))
+    more.metadata.tags = ["cut"]
+    write_minutes(notebook)
+    unsaid = "the speaker note in 'Why?' does not say what is cut on stage"
+    assert faults_of_teaching(notebook) == [unsaid]
+    [note] = [cell for cell in notebook.cells if "Speaker notes" in cell.source]
+    note.source = note.source.replace("Ask.", "**On stage without:** the words.")
+    assert faults_of_teaching(notebook) == []

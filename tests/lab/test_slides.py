@@ -36,8 +36,9 @@ def program(source: str, kind: str = "-", shows: Any = None, *tagged: str) -> No
     return cell
 
 
-def note(minutes: int, words: str) -> NotebookNode:
-    folded = f"<details><summary>Speaker notes · {minutes} min so far</summary>\n\n{words}\n\n"
+def note(minutes: int, words: str, stage: int = 0) -> NotebookNode:
+    told = f"Speaker notes · {minutes} min so far · {stage or minutes} on stage"
+    folded = f"<details><summary>{told}</summary>\n\n{words}\n\n"
     return text(f"{folded}</details>", "notes")
 
 
@@ -116,15 +117,41 @@ def test_an_exercise_has_slides_of_its_own_and_its_answer_is_the_speakers() -> N
 
 
 def test_for_the_stage_what_the_notes_cut_is_left_out() -> None:
-    """Cells tagged "cut", and exercises; a section that is cut has no place on the way either."""
+    """Cells tagged "cut", and exercises; a section that is cut has no place on the way either.
+    What is folded is the speaker's. The clock is the shorter one.
+    """
     cut = text("## Long", "slide")
     cut.metadata.tags = ["cut"]
-    cells = [*QUESTION, *EXERCISE, cut, text("Kept.", "-"), note(12, "Hurry.")]
+    folded = "Kept.\n\n<details><summary>More</summary>\n\nMuch.\n\n</details>"
+    last = [text("## Last"), note(15, "Go.", stage=11)]
+    cells = [*QUESTION, *EXERCISE, cut, text(folded, "-"), note(12, "Hurry.", stage=10), *last]
     whole, short = slides_of(*cells), slides_of(*cells, stage=True)
     told = "".join(map(seen, short))
     assert "Exercise" not in told and "def mine" not in told and "Long" not in told
     assert "It goes on." in told and "Kept." in told and "A question." in told
+    assert "Much." in "".join(map(seen, whole)) and "Much." not in told
+    assert "Much." in "".join(map(beside, short))
     assert "Long: 12 min" in beside(whole[0]) and "Long" not in beside(short[0])
+    assert "Last: 15 min" in beside(whole[0]) and "Last: 11 min" in beside(short[0])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_is_shown_on_stage_is_told_in_45_minutes(path: Path) -> None:
+    """At 130 words and 20 lines of code a minute, and one for each guess and each chart; that is
+    what the notebook's last speaker note says, too.
+    """
+    page = BeautifulSoup(deck(read(path), path, stage=True), "html.parser")
+    for notes in page.select("aside.notes"):
+        notes.decompose()
+    words = sum(len(re.findall(r"\w+", prose.get_text())) for prose in page.select(".prose"))
+    lines = [code.get_text() for code in page.select(".code")]
+    code = sum(bool(line.strip()) for text in lines for line in text.split("\n"))
+    guesses = sum(text.count("lab.predict(") for text in lines)
+    minutes = words / 130 + code / 20 + guesses + len(page.select("img.chart"))
+    assert minutes <= 45
+    last = [cell.source for cell in read(path).cells if slide_type(cell) == "notes"][-1]
+    [told] = re.findall(r"(\d+) on stage</summary>", last)
+    assert float(told) == pytest.approx(minutes, abs=1)
 
 
 def test_a_long_table_goes_on_under_the_same_head() -> None:

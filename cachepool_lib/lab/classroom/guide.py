@@ -15,18 +15,20 @@ import nbformat
 from nbconvert.filters.markdown import markdown2html
 from nbformat import NotebookNode
 
-from cachepool_lib.lab.classroom.cells import code_cells, solution
+from cachepool_lib.lab.classroom.cells import code_cells, solution, tags
 from cachepool_lib.lab.copies import NOTEBOOKS
+from cachepool_lib.lab.pages import document, title, with_labels
+from cachepool_lib.lab.slides.layout import CUT
 
 GUIDE = Path("dist/guide.html")
 BREAK = 10  # minutes, at the stop sign
 NOTE = re.compile(
-    r"<details><summary>Speaker notes · (?P<minutes>\d+) min[^<]*</summary>(?P<text>.*)</details>",
+    r"<details><summary>Speaker notes · (?P<whole>\d+) min so far · (?P<stage>\d+) on stage"
+    r"</summary>(?P<text>.*)</details>",
     re.S,
 )
 EXERCISE = re.compile(r"### Exercise (?P<name>\d\d-\d) ★+ (?P<minutes>\d+) min")
 RESULT = re.compile(r"^(.+?) · you made no guess · (a common first guess, .+)$", re.M)
-ON_STAGE = re.compile(r"on stage (\d+) min")
 STOP = re.compile(r"^> \*\*Stop sign\.\*\*", re.M)
 
 BEFORE = """
@@ -55,26 +57,18 @@ PLAN_B = """
 - **Nothing runs.** Open the page in `pages/`, or the notebook in `notebooks/`, with stored results.
   Ask for the guess before you scroll: that is what the hour lives by.
 - **Others can't run it.** In pairs at a machine that can; exercises are better in pairs anyway.
-- **You are late.** Each section says under *Cut* what may go. What says *Never* is what the rest
-  stands on. What is cut is read at home.
+- **You are late.** Each section says under *Cut* what may go, beside what the deck for the stage
+  leaves out anyhow. What says *Never* is what the rest stands on. What is cut is read at home.
 - **You are early.** An exercise; or let the room change a number and guess anew.
 """
 
+# What it has beyond the pages of notebooks.
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem;
-  color: #1b1b1b; background: #fff; }
-h1, h2 { line-height: 1.2; }
-h2 { margin-top: 3rem; border-top: 3px solid #0b6e99; padding-top: 1rem; }
-h3 { margin-top: 2rem; } h4 { margin-bottom: .3rem; }
-table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .25rem .6rem;
-  border-bottom: 1px solid #ccc; vertical-align: top; } td:nth-child(-n+2), th {
-  white-space: nowrap; }
-code, pre { font: 14px/1.45 ui-monospace, monospace; } pre { background: #f4f4f4; padding: .7rem;
-  overflow-x: auto; white-space: pre-wrap; }
-.when { color: #555; font-weight: normal; font-size: 1rem; } a.anchor-link { display: none; }
-ul:has(input) { list-style: none; } li:has(input) { text-indent: -1.4rem; }
-@media print { h2 { break-before: page; } h3, h4, pre, tr { break-inside: avoid; }
-  body { font-size: 12px; max-width: none; margin: 0; } code, pre { font-size: 11px; } }
+h2 { margin-top: 3rem; border-top: 3px solid light-dark(#0b5c85, #8ecbf0); padding-top: 1rem; }
+table { width: 100%; }
+td:nth-child(-n+2) { white-space: nowrap; }
+.when { font-weight: normal; font-size: 1rem; }
+@media print { h2 { break-before: page; } pre { break-inside: avoid; } }
 """
 
 
@@ -83,7 +77,9 @@ class Section:
     """A part of a notebook: from one heading of the second level to the next."""
 
     title: str
-    minutes: int = 0  # on stage, at its end
+    cut: bool = False  # on stage, but perhaps for its end
+    whole: int = 0  # minutes at its end, if all is told but the exercises
+    stage: int = 0  # and as the deck for the stage has it
     notes: list[str] = field(default_factory=list)
     guesses: list[str] = field(default_factory=list)  # and their results, as they are stored
     exercises: list[tuple[str, str]] = field(default_factory=list)  # what is asked, our solution
@@ -108,43 +104,35 @@ def make_guide(start: str = "09:00", notebooks: Path = NOTEBOOKS, to: Path = GUI
     text = "\n\n".join(_pages(originals, clock))
     text = re.sub(r"\]\((?=[\w-]+\.ipynb)", f"]({Path('..', NOTEBOOKS.name)}/", text)
     html = markdown2html(text).replace("<details>", "<details open>")
-    html = re.sub(r"<li>\[ \]", "<li><input type='checkbox'>", html)
     to.parent.mkdir(parents=True, exist_ok=True)
-    head = f"<meta charset='utf-8'><title>Instructor's guide</title><style>{STYLE}</style>"
-    page = f"<!doctype html><html lang='en'><head>{head}</head><body>{html}</body></html>"
-    to.write_text(page, encoding="utf-8")
+    to.write_text(document("Instructor's guide", with_labels(html), STYLE), encoding="utf-8")
     return f"{to}: to read, or to print from the browser."
 
 
 def _pages(notebooks: dict[Path, NotebookNode], clock: datetime) -> Iterator[str]:
-    titles = [_title(notebook) for notebook in notebooks.values()]
+    titles = [title(notebook) for notebook in notebooks.values()]
     yield "# Instructor's guide"
     told = "Made of the notebooks by `make guide`. Each notebook's clock begins at"
     yield f"{told} {clock:%H:%M}; `make guide START=13:30` makes it another time."
     parts = ("Before", "When it goes wrong", *titles)
-    yield "\n".join(f"- [{title}](#{_anchor(title)})" for title in parts)
+    yield "\n".join(f"- [{heading}](#{_anchor(heading)})" for heading in parts)
     yield f"{_heading(parts[0])}\n{BEFORE}"
     free = [path.name[:2] for path, one in notebooks.items() if not _needs_servers(one)]
     numbers = f"Notebook {', '.join(free)} needs" if free else "There is no notebook that needs"
     yield f"{_heading(parts[1])}\n{PLAN_B.format(without=numbers)}"
-    for title, (path, notebook) in zip(titles, notebooks.items(), strict=True):
-        yield _heading(title)
+    for heading, (path, notebook) in zip(titles, notebooks.items(), strict=True):
+        yield _heading(heading)
         header = notebook.cells[0].source.partition("\n")[2].strip()
-        stage = ON_STAGE.search(header)
-        for text in (header, *_notebook(sections(notebook), clock, int(stage[1]) if stage else 0)):
+        for text in (header, *_notebook(sections(notebook), clock)):
             yield text.replace("](#", f"]({path.name}#")  # a section's own page is the notebook
 
 
-def _anchor(title: str) -> str:
-    return re.sub(r"\W+", "-", title).lower()
+def _anchor(heading: str) -> str:
+    return re.sub(r"\W+", "-", heading).lower()
 
 
-def _heading(title: str) -> str:
-    return f'<h2 id="{_anchor(title)}">{escape(title)}</h2>\n'
-
-
-def _title(notebook: NotebookNode) -> str:
-    return str(notebook.cells[0].source.partition("\n")[0].removeprefix("# "))
+def _heading(heading: str) -> str:
+    return f'<h2 id="{_anchor(heading)}">{escape(heading)}</h2>\n'
 
 
 def _needs_servers(notebook: NotebookNode) -> bool:
@@ -162,10 +150,10 @@ def sections(notebook: NotebookNode) -> list[Section]:
             section.guesses += map(" · ".join, RESULT.findall("".join(texts)))
             continue
         if heading := re.match("## (.+)", cell.source):
-            section = Section(heading[1])
+            section = Section(heading[1], CUT in tags(cell))
             found.append(section)
         if note := NOTE.search(cell.source):
-            section.minutes = int(note["minutes"])
+            section.whole, section.stage = int(note["whole"]), int(note["stage"])
             section.notes.append(note["text"].strip())
         if exercise := EXERCISE.match(cell.source):
             asked = cell.source.replace("### ", "#### ", 1)
@@ -175,26 +163,30 @@ def sections(notebook: NotebookNode) -> list[Section]:
     return [one for one in found if one.notes]
 
 
-def _notebook(parts: list[Section], clock: datetime, on_stage: int) -> Iterator[str]:
-    """The agenda, then each section; the header promises to be done *on_stage* minutes later."""
+def _notebook(parts: list[Section], clock: datetime) -> Iterator[str]:
+    """The agenda, then each section."""
     rows, times = [], []
-    stage = room = clock
-    told = 0
+    stage, room = clock, clock
+    told = on_stage = 0
     for part in parts:
-        length = timedelta(minutes=max(part.minutes - told, 0))
-        told = max(part.minutes, told)
         heads = [asked.partition("\n")[0] for asked, _ in part.exercises]
         solving = "<br>".join(head[14:].partition(" · ")[0] for head in heads)
-        rows.append(f"| {stage:%H:%M} | {room:%H:%M} | {part.title} | {solving} |")
-        times.append(f"{stage:%H:%M} to {stage + length:%H:%M}, in class from {room:%H:%M}")
-        stage += length
-        room += length + timedelta(minutes=part.solving)
+        cut = part.cut and part.stage == on_stage
+        begins = "–" if cut else f"{stage:%H:%M}"
+        rows.append(f"| {begins} | {room:%H:%M} | {part.title} | {solving} |")
+        times.append(
+            f"in class from {room:%H:%M}, {'not on stage' if cut else f'on stage from {begins}'}"
+        )
+        stage += timedelta(minutes=part.stage - on_stage)
+        room += timedelta(minutes=part.whole - told + part.solving)
+        told, on_stage = part.whole, part.stage
         if part.stops:
             rows.append(f"| | {room:%H:%M} | *Break, {BREAK} min: the stop sign* | |")
             room += timedelta(minutes=BREAK)
-    yield "**Agenda.** *On stage* counts the sections as their notes do, *in class* adds exercises."
-    if told > on_stage:
-        yield f"The sections add up to {told} minutes: for {on_stage}, cut what the notes say."
+    yield (
+        "**Agenda.** *On stage* is the deck of `make slides STAGE=1`: without exercises, and "
+        "without what the notes name. *In class* is everything, with the exercises."
+    )
     head = "| On stage | In class | Section | Exercises |\n|---|---|---|---|"
     end = f"| {stage:%H:%M} | {room:%H:%M} | *End* | |"
     yield "\n".join([head, *rows, end])

@@ -44,12 +44,14 @@ class Slide:
 
 
 def lay_out(cells: Sequence[NotebookNode], *, stage: bool = False) -> list[Slide]:
-    """The cells on slides. For the *stage* without exercises, and without what is tagged "cut"."""
+    """The cells on slides. For the *stage* without exercises and without what is tagged "cut"; and
+    what is folded is the speaker's.
+    """
     slides: list[Slide] = []
     found = sections(cells)
     shown = [one for one in found if not (stage and tagged(one.cells[0], CUT))]
     for section in found:
-        notes = section.notes or way(shown)
+        notes = section.notes or way(shown, stage=stage)
         begins = "slide"
         for at, cell in enumerate(section.cells):
             exercise = is_exercise(section.cells, at)
@@ -60,14 +62,14 @@ def lay_out(cells: Sequence[NotebookNode], *, stage: bool = False) -> list[Slide
                 begins = begins or "subslide"
                 continue
             begins = kind(cell) if kind(cell) in ("slide", "subslide") else begins
-            answer = _answer(section.cells[at:]) if exercise else ""
-            _Pen(slides, notes + answer, begins).write(cell, exercise)
+            beside = section.cells[at:] if exercise else [cell] if stage else []
+            _Pen(slides, notes + _answer(beside), begins).write(cell, open=not beside)
             begins = "subslide" if tagged(cell, "exercise-") else ""
     return slides
 
 
 def _answer(cells: Sequence[NotebookNode]) -> str:
-    """Hints and solution of the exercise that the first of these cells belongs to."""
+    """All that is folded, to the solution of the exercise if the first cell belongs to one."""
     end = next((n for n, cell in enumerate(cells) if tagged(cell, "solution-")), 0)
     return "".join(f"\n\n{unfolded(cell.source)}" for cell in cells[: end + 1])
 
@@ -80,7 +82,8 @@ class _Pen:
     notes: str
     begins: str  # "slide" or "subslide" if the next piece begins one
 
-    def write(self, cell: NotebookNode, exercise: bool) -> None:
+    def write(self, cell: NotebookNode, *, open: bool) -> None:
+        """Write the cell; what is folded in it if it is to be *open*, else that is in the notes."""
         fragment = kind(cell) == "fragment"
         if cell.cell_type == "code":
             written, shown = code(cell.source), outputs(cell)
@@ -92,8 +95,8 @@ class _Pen:
             self._put(shown, fragment=True)
             return
         for text, folded in _parts(cell.source):
-            if folded and exercise:
-                continue  # hints: in the notes
+            if folded and not open:
+                continue
             self.begins = "subslide" if folded else self.begins
             self._put(prose(text), fragment)
 

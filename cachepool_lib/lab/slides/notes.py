@@ -39,11 +39,10 @@ class Section:
         """All of them: each slide has them, also those before the guess."""
         return "\n\n".join(unfolded(cell.source) for cell in self.cells if kind(cell) == "notes")
 
-    @property
-    def minutes(self) -> str:
-        """How late it is at its end, as its notes say."""
-        found = re.search(r"\d+ min", self.notes)
-        return found[0] if found else ""
+    def minutes(self, *, stage: bool) -> str:
+        """How late it is at its end, as its notes say: with everything, or on *stage*."""
+        found = re.search(r"(\d+) min so far · (\d+) on stage", self.notes)
+        return f"{found[2 if stage else 1]} min" if found else ""
 
 
 def sections(cells: Sequence[NotebookNode]) -> list[Section]:
@@ -57,9 +56,10 @@ def sections(cells: Sequence[NotebookNode]) -> list[Section]:
     return [section for section in found if section.cells]
 
 
-def way(found: Sequence[Section]) -> str:
+def way(found: Sequence[Section], *, stage: bool) -> str:
     """The sections and when each is over: notes for the title."""
-    rows = (f"- {section.title}: {section.minutes}" for section in found if section.minutes)
+    told = [(section.title, section.minutes(stage=stage)) for section in found]
+    rows = [f"- {title}: {minutes}" for title, minutes in told if minutes]
     return "\n".join(["**The sections, and the minutes at their end**\n", *rows])
 
 

@@ -26,11 +26,10 @@ def words(text: str) -> str:
     return " ".join(re.findall(r"\w+", unescape(re.sub(r"<[^>]+>|\]\([^)]*\)", " ", text))))
 
 
-def note(minutes: int, text: str) -> nbformat.NotebookNode:
-    told = (
-        f"<details><summary>Speaker notes · {minutes} min so far</summary>\n\n{text}\n\n</details>"
-    )
-    return new_markdown_cell(told, metadata={"slideshow": {"slide_type": "notes"}})
+def note(minutes: int, stage: int, text: str) -> nbformat.NotebookNode:
+    told = f"Speaker notes · {minutes} min so far · {stage} on stage"
+    folded = f"<details><summary>{told}</summary>\n\n{text}\n\n</details>"
+    return new_markdown_cell(folded, metadata={"slideshow": {"slide_type": "notes"}})
 
 
 @pytest.fixture
@@ -42,14 +41,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     cells = [
         new_markdown_cell("# 01 · One\n\n20 min + 5 min of exercises · on stage 15 min"),
         new_markdown_cell("## 1 Why & how?"),
-        note(7, "**Ask:** Why, see [two](02-two.ipynb)?"),
+        note(7, 5, "**Ask:** Why, see [two](02-two.ipynb)?"),
         new_code_cell("lab.result()", outputs=[new_output("stream", text=said)]),
         new_markdown_cell("### Exercise 01-1 ★ 5 min · about 2 lines\n\nWrite it."),
         check,
         new_markdown_cell(folded, metadata={"tags": ["solution-01-1"]}),
         new_markdown_cell("> **Stop sign.** Stop."),
-        new_markdown_cell("## 2 And then?"),
-        note(20, "**Cut:** all of it"),
+        new_markdown_cell("## 2 And then?", metadata={"tags": ["cut"]}),
+        note(20, 5, "**On stage without:** all of it"),
+        new_markdown_cell("## 3 At last"),
+        note(24, 8, "**Cut:** Never."),
         new_markdown_cell("### What you met"),
     ]
     (tmp_path / "notebooks").mkdir()
@@ -66,10 +67,11 @@ def test_the_agenda_has_clock_times(project: Path, capsys: pytest.CaptureFixture
     assert rows(html) == [
         ["13:30", "13:30", "1 Why &amp; how?", "01-1 ★ 5 min"],
         ["", "13:42", "<em>Break, 10 min: the stop sign</em>", ""],
-        ["13:37", "13:52", "2 And then?", ""],
-        ["13:50", "14:05", "<em>End</em>", ""],
+        ["–", "13:52", "2 And then?", ""],
+        ["13:35", "14:05", "3 At last", ""],
+        ["13:38", "14:09", "<em>End</em>", ""],
     ]
-    assert "add up to 20 minutes: for 15, cut" in html
+    assert "in class from 13:52, not on stage" in html
     assert "Comes out: loads: 5 · a common first guess, 1: too low" in html
     assert "x = 1 &lt; 2" in re.sub("</?span[^>]*>", "", html)
     assert 'href="../notebooks/02-two.ipynb"' in html

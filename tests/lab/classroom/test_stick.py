@@ -1,6 +1,5 @@
 """make stick: what a room without a network needs, in one folder."""
 
-import os
 import shlex
 import sys
 import zipfile
@@ -12,7 +11,7 @@ from cachepool_lib.lab.classroom.stick import make_stick
 from tests.tools.notebook_tools import ROOT
 
 pytestmark = [
-    pytest.mark.skipif(os.name == "nt", reason="the interpreter is a shell script here"),
+    pytest.mark.skipif(sys.platform == "win32", reason="the interpreter is a shell script here"),
     pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the course is what git has of it"),
 ]
 

@@ -6,9 +6,12 @@ import ast
 import json
 import re
 import statistics
+from itertools import zip_longest
 from pathlib import Path
 
 from nbformat import NotebookNode
+
+from cachepool_lib.lab.slides.layout import CUT
 
 from . import (
     FOLDED,
@@ -26,7 +29,7 @@ from . import (
 )
 from .hearts import KINDS, SOLUTION, exercises
 from .minutes import HEADER as MINUTES
-from .minutes import minutes
+from .minutes import LONGEST_ON_STAGE, minutes, told
 
 LONGEST_CELL = 28  # lines: what one slide holds
 WIDEST_LINE = 100  # columns
@@ -112,13 +115,9 @@ def _slides(notebook: NotebookNode) -> list[str]:
     ]
     for title, cells in sections(notebook):
         notes = [c for c in cells if slide_type(c) == "notes"]
-        if not notes:
-            wrong.append(f"no speaker note in section {title!r}")
-        wrong += [
-            f"a speaker note without minutes in {title!r}"
-            for note in notes
-            if not re.search(r"\d+ min", note.source)
-        ]
+        if len(notes) != 1:
+            wrong.append(f"{len(notes) or 'no'} speaker notes in section {title!r}")
+        wrong += [f"a heading within {first_line(c)}" for c in cells if "\n## " in c.source]
     return wrong
 
 
@@ -134,18 +133,27 @@ def _notes_after_answers(notebook: NotebookNode) -> list[str]:
 
 
 def _minutes(notebook: NotebookNode) -> list[str]:
-    """The line under the title says what is computed."""
+    """The line under the title, and the speaker notes, say what is computed."""
     title, found = notebook.cells[0].source, MINUTES.search(notebook.cells[0].source)
     wrong = []
     if not re.match(r"# \d\d · [A-Z]", title):
         wrong.append("the title is not '# NN · Verb …'")
     if found is None:
-        return [*wrong, f"the header does not say {minutes(notebook).header(0)!r}"]
-    told = minutes(notebook).header(int(found[3]))
-    if found[0] != told:
-        wrong.append(f"the header says {found[0]!r}, computed is {told!r}")
-    if int(found[3]) > int(found[1]):
-        wrong.append("more minutes on stage than alone")
+        return [*wrong, f"the header does not say {minutes(notebook).header!r}"]
+    computed = minutes(notebook).header
+    if found[0] != computed:
+        wrong.append(f"the header says {found[0]!r}, computed is {computed!r}")
+    clocks, parts = told(notebook), sections(notebook)
+    for (title, cells), clock, after in zip_longest(parts, clocks[1:], parts[1:]):
+        notes = "".join(c.source for c in cells if slide_type(c) == "notes")
+        if notes and f"Speaker notes · {clock}<" not in notes:
+            wrong.append(f"the speaker note in {title!r} does not say {str(clock)!r}")
+        cut = any(CUT in tags(cell) for cell in cells)
+        next_is_cut = after is not None and CUT in tags(after[1][0]) and CUT not in tags(cells[0])
+        if cut != ("On stage without:" in notes) or next_is_cut != ("Left out next:" in notes):
+            wrong.append(f"the speaker note in {title!r} does not say what is cut on stage")
+    if clocks[-1].on_stage > LONGEST_ON_STAGE:
+        wrong.append(f"{clocks[-1].on_stage:.1f} minutes on stage ({LONGEST_ON_STAGE})")
     return wrong
 
 

@@ -7,18 +7,25 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from . import NOTEBOOKS, ROOT, copy, normalise, read, write
+from cachepool_lib.lab.slides.notes import sections
+
+from . import NOTEBOOKS, ROOT, copy, normalise, read, slide_type, write
 from .layers import second_half
-from .minutes import HEADER, Minutes, minutes
+from .minutes import HEADER, NOTES, Minutes, minutes
+from .minutes import told as on_clock
 
 # A row of 00's way through the course in two hours: a part of a notebook, and its minutes.
 PART = re.compile(r"^(\| \[\d\d\]\((.+?\.ipynb)\)(?:, (.+?))?) \| (\d+) \|", re.M)
 
 
 def write_minutes(notebook: NotebookNode) -> None:
-    """Put the computed minutes into the line under the title; those on stage stay."""
+    """Put the computed minutes into the line under the title, and into the speaker notes."""
     title = notebook.cells[0]
-    title.source = HEADER.sub(lambda old: minutes(notebook).header(int(old[3])), title.source)
+    title.source = HEADER.sub(minutes(notebook).header, title.source)
+    for section, clock in zip(sections(notebook.cells), on_clock(notebook), strict=True):
+        for cell in section.cells:
+            if slide_type(cell) == "notes":
+                cell.source = NOTES.sub(rf"\g<1>{clock}\g<2>", cell.source)
 
 
 def told(path: Path) -> tuple[str, str, str]:
