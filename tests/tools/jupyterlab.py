@@ -22,7 +22,7 @@ from cachepool_lib.lab.classroom.cells import code_cells, tags
 from cachepool_lib.lab.servers.embedded import free_port
 from tests.tools.notebook_tools import ROOT
 
-SECONDS_TO_START = 60
+SECONDS_TO_START = 120
 SECONDS_TO_RUN = 400  # all cells of a notebook, on a machine that is busy with much else
 
 # -- the server --------------------------------------------------------------------------------
