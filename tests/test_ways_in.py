@@ -72,8 +72,10 @@ def test_the_base_is_a_python_that_the_course_runs_on() -> None:
     """One that constraints.txt has pins for; .ci/docker-images makes the same version."""
     [base] = [value for value in of("ARG") if value.startswith("BASE=")]
     [version] = re.findall(r"^BASE=python:(3\.1[1-4])-slim-bookworm$", base)
-    assert f"cachepool-ci/python:{version}" in (ROOT / ".ci/docker-images").read_text()
-    assert f"BASE=cachepool-ci/python:{version}" in (ROOT / ".ci/room").read_text()
+    assert f"cachepool-ci/python:{version}" in (ROOT / ".ci/docker-images").read_text(
+        encoding="utf-8"
+    )
+    assert f"BASE=cachepool-ci/python:{version}" in (ROOT / ".ci/room").read_text(encoding="utf-8")
 
 
 def test_what_the_dockerfile_uses_is_in_its_context() -> None:
