@@ -89,9 +89,9 @@ def test_what_the_dockerfile_uses_is_in_its_context() -> None:
 
 
 def test_links_of_the_readme_lead_somewhere_in_the_container_too() -> None:
-    """A page that is written later is not left out."""
+    """A page that is written later is not left out, but what runs the tests somewhere is."""
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert not ignored(target), target
+        assert not ignored(target) or target.startswith((".ci/", ".github/")), target
 
 
 def test_nothing_private_gets_into_the_image() -> None:

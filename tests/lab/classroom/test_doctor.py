@@ -36,7 +36,7 @@ def test_what_is_ill_is_named_and_what_to_do(
     monkeypatch.setenv("CACHEPOOL_SERVICES", "rented")
     assert doctor.main(limit=PATIENCE) == 1
     out, err = capsys.readouterr()
-    assert out.startswith("✗ The servers failed: CACHEPOOL_SERVICES is rented")
+    assert out.startswith("✗ The settings and the servers failed: CACHEPOOL_SERVICES is rented")
     assert "README says" in out
     assert "Traceback" not in out + err
 
