@@ -167,12 +167,14 @@ async def test_what_the_lab_can_not_start_on_windows_says_so(
 
 
 @in_ci
+@pytest.mark.timeout(900)  # some thousand tests are imported
 def test_on_windows_every_test_is_found(tmp_path: Path) -> None:
     """No file of the tests, the lab or the library needs a POSIX system to be imported."""
     assert "tests collected" in like_windows("--collect-only", "tests", "examples", place=tmp_path)
 
 
 @in_ci
+@pytest.mark.timeout(1200)  # some hundred tests: a minute and a half of the processor
 def test_on_windows_the_tests_in_memory_pass(tmp_path: Path) -> None:
     """All that the workflow runs there; no other is skipped than on any system."""
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))

@@ -72,8 +72,10 @@ def test_the_base_is_a_python_that_the_course_runs_on() -> None:
     """One that constraints.txt has pins for; .ci/docker-images makes the same version."""
     [base] = [value for value in of("ARG") if value.startswith("BASE=")]
     [version] = re.findall(r"^BASE=python:(3\.1[1-4])-slim-bookworm$", base)
-    assert f"cachepool-ci/python:{version}" in (ROOT / ".ci/docker-images").read_text()
-    assert f"BASE=cachepool-ci/python:{version}" in (ROOT / ".ci/room").read_text()
+    assert f"cachepool-ci/python:{version}" in (ROOT / ".ci/docker-images").read_text(
+        encoding="utf-8"
+    )
+    assert f"BASE=cachepool-ci/python:{version}" in (ROOT / ".ci/room").read_text(encoding="utf-8")
 
 
 def test_what_the_dockerfile_uses_is_in_its_context() -> None:
@@ -87,9 +89,9 @@ def test_what_the_dockerfile_uses_is_in_its_context() -> None:
 
 
 def test_links_of_the_readme_lead_somewhere_in_the_container_too() -> None:
-    """A page that is written later is not left out."""
+    """A page that is written later is not left out, but what runs the tests somewhere is."""
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert not ignored(target), target
+        assert not ignored(target) or target.startswith((".ci/", ".github/")), target
 
 
 def test_nothing_private_gets_into_the_image() -> None:
