@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -14,7 +15,9 @@ def command(module: str, function: str, *arguments: str) -> list[str]:
     folder that we are in comes last, as there is no telling what a learner calls a file; unless
     this package is in it, which has to be the same one there.
     """
-    here = os.getcwd() if "" in sys.path else None
+    here = None
+    with contextlib.suppress(FileNotFoundError):  # somebody removed it
+        here = os.getcwd() if "" in sys.path else None
     ours = here == str(Path(__file__).parents[3])
     places = [os.path.abspath(place) for place in sys.path if place or ours]
     if here and not ours:
