@@ -130,9 +130,8 @@ $(VENV)/.interpreter: FORCE
 	  echo "On Debian and Ubuntu: apt install python$$version-venv" >&2; exit 1; \
 	fi; \
 	if ! "$$found" -c 'import os; assert ":" not in os.getcwd(); os.getcwd().encode()' 2>/dev/null; then \
-	  echo "The course can't be set up in a folder of this name:" >&2; pwd >&2; \
-	  echo "Python can't use a colon in it, nor letters beyond ASCII that are no UTF-8 here." >&2; \
-	  echo "Rename it; or, if the letters look right, try: LC_ALL=C.UTF-8 PYTHONUTF8=1 make …" >&2; exit 1; \
+	  echo "The course can't be set up in this folder: $$(pwd)" >&2; \
+	  echo "Its name has a colon in it, or letters that are no UTF-8. Rename it, or move the course." >&2; exit 1; \
 	fi; \
 	echo "Making $(VENV) with Python $$version …"; \
 	"$$found" -m venv --clear $(VENV) && printf '%s\n' "$$now" > $@
