@@ -24,7 +24,8 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -I cachepool_lib/lab/environment.py install -qq -c constraints.txt
 
 # What was set for other Pythons: a path with other packages, checks without asserts, nothing compiled.
-unexport $(filter-out PYTHON PYTHONS,$(filter PYTHON%,$(.VARIABLES)))
+# And a log of keys, which keeps every pip from running where it can't be written.
+unexport SSLKEYLOGFILE $(filter-out PYTHON PYTHONS,$(filter PYTHON%,$(.VARIABLES)))
 
 .PHONY: help lab reset service doctor handout guide stick grade test run site slides check bench dist setup constraints picture FORCE
 help:
