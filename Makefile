@@ -14,18 +14,20 @@
 #   make slides  execute the whole course, and make slides of it, in slides/; STAGE=1: in 45 minutes each
 #   make check   ruff and mypy
 #   make bench   measure caches, decorator and pool beside their peers
+#   make dist    the library as a wheel and a source distribution, in dist/
 #   make setup   only set up .venv
 # PYTHON=python3.13 make …   sets .venv up with that interpreter
 
-VENV := .venv
+# Elsewhere in the image of .binder/Dockerfile, where each environment is made once.
+VENV := $(or $(CACHEPOOL_VENV),.venv)
 PY := $(VENV)/bin/python
 # Twice quiet: errors alone. Of pip's settings those by which it finds packages count, and no others.
 PIP := $(PY) -I cachepool_lib/lab/environment.py install -qq -c constraints.txt
 
 # What was set for other Pythons: a path with other packages, checks without asserts, nothing compiled.
-unexport $(filter PYTHON%,$(.VARIABLES))
+unexport $(filter-out PYTHON PYTHONS,$(filter PYTHON%,$(.VARIABLES)))
 
-.PHONY: help lab reset service doctor handout guide stick grade test run site slides check bench setup constraints picture FORCE
+.PHONY: help lab reset service doctor handout guide stick grade test run site slides check bench dist setup constraints picture FORCE
 help:
 	@sed -n '/^#   make/s/^# //p' Makefile
 
@@ -33,7 +35,7 @@ lab: $(VENV)/.lab
 	@exec $(PY) -m cachepool_lib.lab.course open
 
 reset: $(VENV)/.lab
-	@$(PY) -m cachepool_lib.lab.course reset "$(NB)"
+	@$(PY) -m cachepool_lib.lab.course reset "$$NB"
 
 service: $(VENV)/.lab
 	@exec $(PY) -m cachepool_lib.lab.servers examples/service/shop_service.py
@@ -45,14 +47,14 @@ handout: $(VENV)/.lab
 	@$(PY) -m cachepool_lib.lab.classroom handout
 
 guide: $(VENV)/.lab
-	@$(PY) -m cachepool_lib.lab.classroom guide $(START)
+	@$(PY) -m cachepool_lib.lab.classroom guide $${START:+"$$START"}
 
 # With the slides and the site that are here; where there are none they are made first.
 stick: $(VENV)/.lab $(foreach made,slides site,$(if $(wildcard $(made)/*.html),,$(made)))
 	@$(PY) -m cachepool_lib.lab.classroom stick --pythons $(PYTHONS) --platforms $(PLATFORMS)
 
 grade: $(VENV)/.lab
-	@$(PY) -m cachepool_lib.lab.classroom grade "$(FROM)"
+	@$(PY) -m cachepool_lib.lab.classroom grade "$$FROM"
 
 # Four at once on two cores: much of what they do is waiting.
 test: $(VENV)/.dev
@@ -78,6 +80,11 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(PY) -m tests.benchmarks
+
+dist: $(VENV)/.dev
+	@rm -f dist/cachepool_lib-*
+	$(PY) -m build --outdir dist .
+	$(PY) -m twine check --strict dist/cachepool_lib-*
 
 setup: $(VENV)/.dev
 
@@ -105,9 +112,11 @@ $(VENV)/.dev: $(VENV)/.interpreter pyproject.toml constraints.txt
 # Always looked at, and touched only when .venv had to be made: not there, moved, or another PYTHON asked for.
 $(VENV)/.interpreter: FORCE
 	@told='import sys; print(sys.base_prefix, sys.version)'; \
-	wanted="$(PYTHON)"; here="$$("$(PY)" -c "$$told" 2>/dev/null) in $(CURDIR)"; \
+	wanted="$$PYTHON"; here="$$("$(PY)" -c "$$told" 2>/dev/null) in $$(cd "$$(dirname "$(VENV)")" && pwd)"; \
 	if [ -z "$$wanted" ] && [ "$$here" = "$$(cat $@ 2>/dev/null)" ]; then exit 0; fi; \
-	for python in $${wanted:-python3 python3.13 python3.12 python3.11 python3.14}; do \
+	set -- python3 python3.13 python3.12 python3.11 python3.14; \
+	[ -z "$$wanted" ] || set -- "$$wanted"; \
+	for python; do \
 	  version="$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" || continue; \
 	  case "$$version" in 2.*|3.[0-9]|3.10) old="$$python is Python $$version"; continue;; esac; \
 	  found=$$python; break; \
@@ -116,11 +125,16 @@ $(VENV)/.interpreter: FORCE
 	  echo "This course needs Python 3.11 or newer; $${old:-$${wanted:-python3} does not run}." >&2; \
 	  echo "Install one, or name it: PYTHON=python3.12 make …" >&2; exit 1; \
 	fi; \
-	now="$$("$$found" -c "$$told") in $(CURDIR)"; \
+	now="$$("$$found" -c "$$told") in $$(cd "$$(dirname "$(VENV)")" && pwd)"; \
 	if [ "$$now" = "$$(cat $@ 2>/dev/null)" ] && [ "$$now" = "$$here" ]; then exit 0; fi; \
 	if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
 	  echo "$$found cannot make a virtual environment: venv or ensurepip is missing." >&2; \
 	  echo "On Debian and Ubuntu: apt install python$$version-venv" >&2; exit 1; \
+	fi; \
+	if ! "$$found" -c 'import os; assert ":" not in os.getcwd(); os.getcwd().encode()' 2>/dev/null; then \
+	  echo "The course can't be set up in a folder of this name:" >&2; pwd >&2; \
+	  echo "Python can't use a colon in it, nor letters beyond ASCII that are no UTF-8 here." >&2; \
+	  echo "Rename it; or, if the letters look right, try: LC_ALL=C.UTF-8 PYTHONUTF8=1 make …" >&2; exit 1; \
 	fi; \
 	echo "Making $(VENV) with Python $$version …"; \
 	"$$found" -m venv --clear $(VENV) && printf '%s\n' "$$now" > $@

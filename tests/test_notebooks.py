@@ -18,6 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from cachepool_lib import lab
 from tests.tools.ci import in_ci
+from tests.tools.learner import settings
 from tests.tools.notebook_tools import (
     CELL_TIMEOUT,
     IGNORED,
@@ -50,10 +51,10 @@ def servers() -> None:
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
-def nbval(*paths: Path) -> tuple[int, set[str]]:
+def nbval(*paths: Path, **variables: str) -> tuple[int, set[str]]:
     """Run nbval on the notebooks as a user would: its exit status and the cells that failed.
 
-    A cell is named like "broken.ipynb::Cell 2".
+    A cell is named like "broken.ipynb::Cell 2". *variables* are in the environment, too.
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     done = subprocess.run(
@@ -62,7 +63,7 @@ def nbval(*paths: Path) -> tuple[int, set[str]]:
         + ["-p", "tests.tools.quick_start", "-p", "tests.tools.nbval_kernels"]
         + [str(path) for path in paths],
         cwd=ROOT,
-        env=environment,
+        env=environment | variables,
         capture_output=True,
         text=True,
     )
@@ -109,6 +110,19 @@ def test_nbval_finds_the_stored_outputs(path: Path, tmp_path: Path) -> None:
     """
     assert bool(stop_signs(read(path))) != path.name.startswith("00")
     assert nbval(*halves(path, tmp_path)) == (0, set())
+
+
+@pytest.mark.usefixtures("servers")
+def test_what_a_learner_has_set_changes_no_output(tmp_path: Path) -> None:
+    """All of it at once, from PG* to a profile of IPython, and a home folder of other settings."""
+    assert nbval(NOTEBOOKS[0], **settings(tmp_path)) == (0, set())
+
+
+@in_ci
+@pytest.mark.parametrize("path", NOTEBOOKS[1:5], ids=lambda path: path.stem)
+def test_nor_any_output_of_the_next_four(path: Path, tmp_path: Path) -> None:
+    """With servers that are started in the midst of it."""
+    assert nbval(path, **settings(tmp_path), TMPDIR=str(tmp_path)) == (0, set())
 
 
 def solved(notebook: NotebookNode) -> NotebookNode:

@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from base64 import b64decode, b64encode
 from functools import partial
+from html import unescape
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
@@ -26,8 +27,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from cachepool_lib.lab import course
-from cachepool_lib.lab.environment import environment_of_pip
+from cachepool_lib.lab import environment as ours
 from tests.tools.ci import in_ci
+from tests.tools.learner import OF_PIP, OF_PYTHON, settings
 from tests.tools.notebook_tools import NOTEBOOKS
 from tests.tools.notebook_tools.tables import told
 
@@ -84,10 +86,14 @@ def test_constraints_fit_the_ranges_of_pyproject(python: str, platform: str) -> 
 
 
 def test_everything_installed_for_the_course_is_pinned() -> None:
-    """No package that the course or its tests bring in, however far down, is left to chance."""
+    """No package that the course or its tests bring in, however far down, is left to chance.
+
+    What a container has on top is not installed here: .ci/room looks at that.
+    """
     versions = pins()
     seen: set[str] = set()
-    todo = [r for r in WANTED if r.marker is None or r.marker.evaluate()]
+    hub = [*map(Requirement, PROJECT["optional-dependencies"]["hub"])]
+    todo = [r for r in WANTED if r not in hub and (r.marker is None or r.marker.evaluate())]
     while todo:
         wanted = todo.pop()
         name = canonicalize_name(wanted.name)
@@ -169,11 +175,11 @@ def test_the_pip_part_of_environment_yml_installs(tmp_path: Path) -> None:
     shutil.copytree(ROOT, project, ignore=ignore)
     (project / "condaenv.txt").write_text("\n".join(conda_file()[1]), encoding="utf-8")
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
-    python = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    python = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     # Compiling every package would take a quarter of the time.
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-qq", "--no-compile"]
     command = [*pip, "-r", "condaenv.txt"]
-    subprocess.run(command, cwd=project, env=environment_of_pip(), check=True)
+    subprocess.run(command, cwd=project, env=ours.environment_of_pip(), check=True)
     code = "import cachepool_lib.lab.course as c; print(c.__file__)"
     found = subprocess.run(
         [python, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
@@ -231,7 +237,7 @@ def test_ci_runs_what_make_test_leaves_out() -> None:
 # -- make --------------------------------------------------------------------------------------
 
 needs_make = pytest.mark.skipif(
-    os.name == "nt", reason="make is for Unix; README has the other way"
+    sys.platform == "win32", reason="make is for Unix; README has the other way"
 )
 
 
@@ -278,6 +284,7 @@ def test_setting_up_is_done_once(tiny_project: Path) -> None:
     first = make("setup", cwd=tiny_project, PYTHON=sys.executable)
     assert first.returncode == 0, first.stderr
     assert "Setting up" in first.stdout
+    assert first.stderr == ""
     assert make("setup", cwd=tiny_project).stdout == ""
     assert make("setup", cwd=tiny_project, PYTHON=sys.executable).stdout == ""
     # It has installed for real; the rest is whether it would again.
@@ -288,6 +295,38 @@ def test_setting_up_is_done_once(tiny_project: Path) -> None:
     body = f'case "$2" in venv) ;; *) exec {sys.executable} "$@";; esac'  # makes none
     python = fake_python(tiny_project.parent / "python", body)
     assert "Making .venv" in again(PYTHON=python).stdout
+
+
+@needs_make
+def test_setting_up_heeds_none_of_pips_settings_but_the_way_to_packages(tiny_project: Path) -> None:
+    """Neither variables nor files say what becomes of them; nor do those of Python."""
+    file = tiny_project / "pip.conf"
+    file.write_text("[global]\nuser = true\nno-deps = true\n[install]\ndry-run = true\n")
+    pip = OF_PIP | {"PIP_CONFIG_FILE": str(file)}
+    # That one is left alone which looks for an interpreter: it may need what is set for it.
+    made = make("setup", cwd=tiny_project, PYTHON=sys.executable, **pip, PYTHONWARNINGS="error")
+    assert (made.returncode, made.stderr) == (0, "")
+    subprocess.run([tiny_project / ".venv/bin/python", "-I", "-c", "import six"], check=True)
+
+
+def test_the_way_to_packages_is_pips_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An index, a proxy and certificates reach pip, from variables and from files; variables count
+    for more, and so does what a file says of `install`."""
+    file = tmp_path / "pip.conf"
+    text = "index-url = https://one/\nproxy = http://two\ncert = /general\n[install]\ncert = /ours"
+    file.write_text(f"[global]\nuser = true\n{text}\n")
+    given = {
+        "PIP_CONFIG_FILE": str(file),
+        "PIP_INDEX_URL": "https://other/",
+        "https_proxy": "http://p",
+    }
+    monkeypatch.setattr(ours, "GIVEN", {"PATH": os.environ["PATH"], "PYTHONOPTIMIZE": "2"} | given)
+    got = ours.environment_of_pip()
+    assert got["PIP_INDEX_URL"] == "https://other/"
+    assert got["PIP_PROXY"] == "http://two"
+    assert got["PIP_CERT"] == "/ours"
+    assert got["https_proxy"] == "http://p"
+    assert "PIP_USER" not in got and "PYTHONOPTIMIZE" not in got
 
 
 @needs_make
@@ -325,14 +364,16 @@ def read_once_it_listens(url: str) -> str:
 
 @needs_make
 def test_lab_prints_its_address_where_there_is_no_browser(tmp_path: Path) -> None:
-    """It leads to a copy of the first notebook, listens on loopback alone, asks about no news."""
+    """It leads to a copy of the first notebook, listens on loopback alone, asks about no news;
+    whatever Jupyter is told elsewhere: an address, a password, a file that can't be read.
+    """
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
     display = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
-    environment = {k: v for k, v in os.environ.items() if k not in display}
+    mine = {k: v for k, v in os.environ.items() if k not in display}
     lab = subprocess.Popen(
         ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/.lab", "lab", PY],
         cwd=tmp_path,
-        env=environment,
+        env=mine | settings(tmp_path / "home") | OF_PYTHON,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -350,7 +391,8 @@ def test_lab_prints_its_address_where_there_is_no_browser(tmp_path: Path) -> Non
         assert {c.laddr.ip for c in sockets} == {"127.0.0.1"}
     finally:
         os.killpg(lab.pid, signal.SIGTERM)
-        lab.communicate(timeout=20)
+        told, _ = lab.communicate(timeout=20)
+    assert "Stopped." in told and "Traceback" not in told
 
 
 # -- python -m cachepool_lib.lab.course --------------------------------------------------------
@@ -429,6 +471,36 @@ def test_the_course_runs_and_says_how_it_went(
     assert "default-src 'none'" in page, "a browser refuses what would come from elsewhere"
     assert "<script" not in page
     assert not re.findall(r'<(?:link|img|iframe)[^>]+(?:src|href)="(?!data:)', page)
+
+
+PROBE = """import os, sys
+import asyncpg
+from cachepool_lib import lab
+services = await lab.services()
+connection = await asyncpg.connect(services.database_url)
+1
+foreign = [name for name in os.environ if name[:2] == "PG" or "proxy" in name.lower()]
+print(await connection.fetchval("SELECT 42"), sys.flags.optimize, foreign)
+await connection.close()
+lab.charts.expected
+await lab.nothing_left()"""
+
+
+@needs_make
+def test_what_a_learner_has_set_does_not_reach_a_run(tmp_path: Path) -> None:
+    """No output is another one, and nothing is complained of."""
+    (tmp_path / "notebooks").mkdir()
+    write_notebook(tmp_path / "notebooks/01-one.ipynb", PROBE, "1\n2")
+    (tmp_path / "dot.png").write_bytes(b"a dot")
+    command = ("-f", str(ROOT / "Makefile"), "-o", ".venv/.lab", "run", PY)
+    done = make(*command, cwd=tmp_path, **settings(tmp_path / "home"), **OF_PYTHON)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    page = (tmp_path / "pages/01-one.html").read_text(encoding="utf-8")
+    shown = [unescape(text) for text in re.findall(r"<pre>([^<]*?)\n?</pre>", page)]
+    assert shown == [
+        "42 0 []\nNothing is left: no task, no unseen exception, no warning, nothing borrowed.",
+        "2",
+    ]
 
 
 def test_a_terminal_gets_a_bar(

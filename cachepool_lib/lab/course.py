@@ -9,72 +9,36 @@ executes the notebooks for decks that a speaker shows.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
-import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from base64 import b64encode
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import nbformat
-from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-from nbconvert import HTMLExporter
-from traitlets.config import Config
 
+from cachepool_lib.lab.charts.canvas import dots
 from cachepool_lib.lab.command import complete
 from cachepool_lib.lab.command import run as run_command
 from cachepool_lib.lab.copies import NOTEBOOKS, WORK, make_copies, reset
 from cachepool_lib.lab.environment import DPI, GIVEN, ends_with_us
-from cachepool_lib.lab.servers.child import command
+from cachepool_lib.lab.kernels import ThisPython, interrupted
+from cachepool_lib.lab.pages import page
 
 PAGES = Path("pages")
 SLIDES = Path("slides")  # beside notebooks/: links to files lead to the same ones
 CELL_TIMEOUT = 120  # seconds; the slowest cell takes a few
 AT_ONCE = 2  # notebooks: half of the time of one is waiting for servers, kernels and clocks
 BAR = 30  # characters
-
-
-def without_ports() -> dict[str, str]:
-    """Settings for a kernel that is reached by a name that nobody else has, where Linux can.
-
-    A port is picked first and taken a second later: meanwhile a busy machine has given it away.
-    """
-    linux = sys.platform == "linux"
-    return {"transport": "ipc", "ip": f"@cachepool-kernel-{uuid4()}"} if linux else {}
-
-
-class ThisPython(AsyncKernelManager):
-    """Starts the kernel of this environment, whatever a notebook or the home folder names."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**without_ports(), **settings)
-
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        # Errors only: kernels on loopback warn that they don't encrypt.
-        options = ["-f", "{connection_file}", "--log-level=ERROR"]
-        start = command("ipykernel.kernelapp", "launch_new_instance", *options)
-        return KernelSpec(argv=start, display_name="Python 3", language="python")
-
-    def shutdown_kernel(self, now: bool = False, restart: bool = False) -> Any:
-        """As any kernel; at once when interrupted, for nobody waits for the end of its cell."""
-        return super().shutdown_kernel(now=now or interrupted(), restart=restart)
-
-
-def interrupted() -> bool:
-    """Whether the task that runs is being cancelled."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class Outcome(NamedTuple):
@@ -135,10 +99,16 @@ def open_lab() -> None:
     # address, a password or a broken file would leave a page that does not open.
     os.environ["JUPYTER_NO_CONFIG"] = "1"
     config = Path(ends_with_us(jupyter_config_dir()))  # empty, and new
+    # The extensions that this environment's packages bring: terminals, for one.
+    brought = "jupyter_server_config.d"
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copytree(Path(sys.prefix, "etc/jupyter", brought), config / brought)
     # Without the announcements it neither asks about news nor looks for a newer version.
     disabled = {"@jupyterlab/apputils-extension:announcements": True}
     (config / "labconfig").mkdir()
-    (config / "labconfig/page_config.json").write_text(json.dumps({"disabledExtensions": disabled}))
+    (config / "labconfig/page_config.json").write_text(
+        json.dumps({"disabledExtensions": disabled}), encoding="utf-8"
+    )
     chosen = chosen_in_menus(config)
     options = [
         "--ip=127.0.0.1",
@@ -157,6 +127,7 @@ def open_lab() -> None:
         print("No browser at hand: open the address below that begins with http.", flush=True)
         options.append("--no-browser")
     LabApp.launch_instance(options)
+    print("\nStopped.", file=sys.stderr)
 
 
 def chosen_in_menus(instead: Path) -> Path:
@@ -196,6 +167,7 @@ def run_all(
 
     AT_ONCE notebooks at a time, each with a kernel of its own. Returns the exit status.
     """
+    dots()  # or every chart would fail
     paths = sorted(notebooks.glob("*.ipynb"))
     if not paths:
         print(f"No notebooks in {notebooks.resolve()}: run this in the project's folder.")
@@ -297,36 +269,6 @@ def servers(code: list[Any]) -> str:
                 if ", ready in" in text:
                     return str(text.split(", ready in")[0].strip())
     return "no servers"
-
-
-def page(notebook: Any, path: Path) -> str:
-    """The notebook as one HTML file that needs no other file and no network."""
-    exporter = HTMLExporter(
-        template_name="pages",
-        extra_template_basedirs=[str(Path(__file__).parent)],
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-        # A widget is shown as the picture stored beside it.
-        config=Config(
-            NbConvertBase={
-                "display_data_priority": [
-                    "text/html",
-                    "image/png",
-                    "image/svg+xml",
-                    "text/markdown",
-                    "text/plain",
-                ]
-            }
-        ),
-    )
-    html, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem}})
-
-    def inlined(source: re.Match[str]) -> str:
-        picture = b64encode((path.parent / source[1]).read_bytes()).decode()
-        return f'src="data:image/png;base64,{picture}"'
-
-    html = re.sub(r'src="(?!data:)([^":]+\.png)"', inlined, html)
-    return re.sub(r'(href="[\w.-]+)\.ipynb\b', r"\1.html", html)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ asked for an address of loopback, PIP_USER installs to a place where nobody look
 A script, too: `python -I …/environment.py install …` runs pip. It imports nothing that pip brings.
 """
 
-import ast
 import atexit
+import configparser
+import contextlib
 import os
 import re
 import shutil
@@ -90,22 +91,43 @@ def settle() -> None:
 
 def environment_of_pip() -> dict[str, str]:
     """What pip gets: how to find packages, from variables and from pip's files, and no more."""
-    listed = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"],
-        env={name: value for name, value in GIVEN.items() if not name.startswith("PYTHON")},
+    found: dict[str, str] = {}
+    files = _pips_files()
+    # Of a file, what it says of a command counts for more; and variables for more than files.
+    for place in (files.get("global"), files.get("install"), files.get("download")):
+        found |= {_variable(name): text for name, text in (place or {}).items()}
+    found |= GIVEN
+    index = {_variable(name) for name in _INDEX}
+    ours = environment() | {name: text for name, text in GIVEN.items() if NETWORK.fullmatch(name)}
+    ours |= {name: text for name, text in found.items() if name in index}
+    ours.pop("PYTHONPATH", None)
+    return ours | {"PIP_CONFIG_FILE": os.devnull}
+
+
+def _variable(name: str) -> str:
+    return f"PIP_{name.replace('-', '_').upper()}"
+
+
+def _pips_files() -> dict[str, dict[str, str]]:
+    """Section → name → text. Not by `pip config list`: "user = true" has it list one file alone."""
+    file = GIVEN.get("PIP_CONFIG_FILE")
+    if file == os.devnull:  # then pip reads none
+        return {}
+    given = {n: text for n, text in GIVEN.items() if not n.startswith(("PIP_", "PYTHON"))}
+    told = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "debug"],
+        env=given | ({"PIP_CONFIG_FILE": file} if file else {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     ).stdout
-    found: dict[str, str] = {}
-    # Variables count for more than what a file says of a command, and that for more than the rest.
-    for place in ("global", "install", "download", ":env:"):
-        for name in _INDEX:
-            for value in re.findall(rf"^{place}\.{name}=(.+)$", listed, re.M):
-                found[f"PIP_{name.replace('-', '_').upper()}"] = str(ast.literal_eval(value))
-    network = {name: value for name, value in GIVEN.items() if NETWORK.fullmatch(name)}
-    ours = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
-    return ours | network | found | {"PIP_CONFIG_FILE": os.devnull}
+    kinds = dict(re.findall(r"^(\w+):\n((?: .+\n)*)", told, re.M))
+    parser = configparser.RawConfigParser()
+    for kind in ("global", "user", "site", "env"):  # the last one counts
+        there = re.findall(r"^ +(.+), exists: True$", kinds.get(kind, ""), re.M)
+        with contextlib.suppress(configparser.Error):  # pip refuses it, too
+            parser.read(there, encoding="utf-8")
+    return {section: dict(parser[section]) for section in parser.sections()}
 
 
 if __name__ == "__main__":

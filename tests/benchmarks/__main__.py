@@ -6,6 +6,7 @@ import platform
 from importlib.metadata import version
 
 from cachepool_lib import AsyncCache
+from cachepool_lib.lab.command import run
 from cachepool_lib.lab.simulation.policies import lru
 from cachepool_lib.lab.simulation.traffic import TRACES, trace
 
@@ -62,7 +63,7 @@ def simulation(seconds: float) -> bool:
     return met
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="too few calls to mean anything")
     quick = parser.parse_args().quick
@@ -91,6 +92,7 @@ def main() -> None:
         print("\nIt runs. Figures of so few calls mean nothing.")
     else:
         print("\nAll targets are met." if all(met) else "\nSome targets were MISSED.")
+    return 0
 
 
-main()
+run(main)

@@ -54,6 +54,18 @@ _STYLE: Any = [
 _HEADER = 54  # pixels above the axes, for the title and the line under it
 
 
+def dots() -> float:
+    """How many an inch of a chart has: what the variable says, or 100. Raises ValueError."""
+    value = os.environ.get(DPI) or "100"
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0
+    if not 20 <= number <= 2000:
+        raise ValueError(f"{DPI} is {value}: expected dots an inch, 20 to 2000; or unset it")
+    return number
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Chart:
     """A drawn figure, and its main figures as one line of text.
@@ -66,9 +78,8 @@ class Chart:
 
     def png(self) -> bytes:
         """Return the picture, 100 dots an inch if not told otherwise; the same bytes every time."""
-        dpi = float(os.environ.get(DPI, 100))
         with matplotlib.style.context(_STYLE), BytesIO() as file:
-            self.figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
+            self.figure.savefig(file, format="png", dpi=dots(), metadata={"Software": None})
             return file.getvalue()
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:

@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from cachepool_lib.lab.command import complete
-from cachepool_lib.lab.course import ThisPython
+from cachepool_lib.lab.kernels import ThisPython
 
 LIMIT = 28.0  # seconds for all of it; an idle laptop takes five
 
@@ -36,8 +36,11 @@ STEPS = (
         "Run `make setup` again. If that does not help: delete .venv, and `make lab`.",
     ),
     Step(
-        "the servers",
-        "services = await lab.services()\nprint(services.versions, services.provider, sep=': ')",
+        "the settings and the servers",
+        """from cachepool_lib.lab.charts.canvas import dots
+dots()
+services = await lab.services()
+print(services.versions, services.provider, sep=": ")""",
         "README says under 'Which servers run' how to choose others.",
     ),
     Step(

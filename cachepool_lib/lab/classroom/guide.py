@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 
 from cachepool_lib.lab.classroom.cells import code_cells, solution, tags
 from cachepool_lib.lab.copies import NOTEBOOKS
+from cachepool_lib.lab.pages import document, title, with_labels
 from cachepool_lib.lab.slides.layout import CUT
 
 GUIDE = Path("dist/guide.html")
@@ -61,21 +62,13 @@ PLAN_B = """
 - **You are early.** An exercise; or let the room change a number and guess anew.
 """
 
+# What it has beyond the pages of notebooks.
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem;
-  color: #1b1b1b; background: #fff; }
-h1, h2 { line-height: 1.2; }
-h2 { margin-top: 3rem; border-top: 3px solid #0b6e99; padding-top: 1rem; }
-h3 { margin-top: 2rem; } h4 { margin-bottom: .3rem; }
-table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .25rem .6rem;
-  border-bottom: 1px solid #ccc; vertical-align: top; } td:nth-child(-n+2), th {
-  white-space: nowrap; }
-code, pre { font: 14px/1.45 ui-monospace, monospace; } pre { background: #f4f4f4; padding: .7rem;
-  overflow-x: auto; white-space: pre-wrap; }
-.when { color: #555; font-weight: normal; font-size: 1rem; } a.anchor-link { display: none; }
-ul:has(input) { list-style: none; } li:has(input) { text-indent: -1.4rem; }
-@media print { h2 { break-before: page; } h3, h4, pre, tr { break-inside: avoid; }
-  body { font-size: 12px; max-width: none; margin: 0; } code, pre { font-size: 11px; } }
+h2 { margin-top: 3rem; border-top: 3px solid light-dark(#0b5c85, #8ecbf0); padding-top: 1rem; }
+table { width: 100%; }
+td:nth-child(-n+2) { white-space: nowrap; }
+.when { font-weight: normal; font-size: 1rem; }
+@media print { h2 { break-before: page; } pre { break-inside: avoid; } }
 """
 
 
@@ -111,42 +104,35 @@ def make_guide(start: str = "09:00", notebooks: Path = NOTEBOOKS, to: Path = GUI
     text = "\n\n".join(_pages(originals, clock))
     text = re.sub(r"\]\((?=[\w-]+\.ipynb)", f"]({Path('..', NOTEBOOKS.name)}/", text)
     html = markdown2html(text).replace("<details>", "<details open>")
-    html = re.sub(r"<li>\[ \]", "<li><input type='checkbox'>", html)
     to.parent.mkdir(parents=True, exist_ok=True)
-    head = f"<meta charset='utf-8'><title>Instructor's guide</title><style>{STYLE}</style>"
-    page = f"<!doctype html><html lang='en'><head>{head}</head><body>{html}</body></html>"
-    to.write_text(page, encoding="utf-8")
+    to.write_text(document("Instructor's guide", with_labels(html), STYLE), encoding="utf-8")
     return f"{to}: to read, or to print from the browser."
 
 
 def _pages(notebooks: dict[Path, NotebookNode], clock: datetime) -> Iterator[str]:
-    titles = [_title(notebook) for notebook in notebooks.values()]
+    titles = [title(notebook) for notebook in notebooks.values()]
     yield "# Instructor's guide"
     told = "Made of the notebooks by `make guide`. Each notebook's clock begins at"
     yield f"{told} {clock:%H:%M}; `make guide START=13:30` makes it another time."
     parts = ("Before", "When it goes wrong", *titles)
-    yield "\n".join(f"- [{title}](#{_anchor(title)})" for title in parts)
+    yield "\n".join(f"- [{heading}](#{_anchor(heading)})" for heading in parts)
     yield f"{_heading(parts[0])}\n{BEFORE}"
     free = [path.name[:2] for path, one in notebooks.items() if not _needs_servers(one)]
     numbers = f"Notebook {', '.join(free)} needs" if free else "There is no notebook that needs"
     yield f"{_heading(parts[1])}\n{PLAN_B.format(without=numbers)}"
-    for title, (path, notebook) in zip(titles, notebooks.items(), strict=True):
-        yield _heading(title)
+    for heading, (path, notebook) in zip(titles, notebooks.items(), strict=True):
+        yield _heading(heading)
         header = notebook.cells[0].source.partition("\n")[2].strip()
         for text in (header, *_notebook(sections(notebook), clock)):
             yield text.replace("](#", f"]({path.name}#")  # a section's own page is the notebook
 
 
-def _anchor(title: str) -> str:
-    return re.sub(r"\W+", "-", title).lower()
+def _anchor(heading: str) -> str:
+    return re.sub(r"\W+", "-", heading).lower()
 
 
-def _heading(title: str) -> str:
-    return f'<h2 id="{_anchor(title)}">{escape(title)}</h2>\n'
-
-
-def _title(notebook: NotebookNode) -> str:
-    return str(notebook.cells[0].source.partition("\n")[0].removeprefix("# "))
+def _heading(heading: str) -> str:
+    return f'<h2 id="{_anchor(heading)}">{escape(heading)}</h2>\n'
 
 
 def _needs_servers(notebook: NotebookNode) -> bool:

@@ -18,8 +18,19 @@ Candidate = Callable[..., Any]  # a class, or what makes a decorator
 Status = Literal["passed", "failed", "not solved yet"]
 
 _MARK: dict[Status, str] = {"passed": "✓", "failed": "✗", "not solved yet": "○"}
-# Readable on white and in dark themes; told apart by the mark as well as by the colour.
-_COLOUR: dict[Status, str] = {"passed": "#008a5c", "failed": "#cf4f00", "not solved yet": "#757575"}
+# White on them is readable, and so are they beside light grounds and dark ones; all other text has
+# the reader's own colour. Told apart by the mark as well as by the colour.
+_COLOUR = {"✓": "#008257", "✗": "#c04800", "○": "#707070"}
+
+
+def _html(text: str) -> str:
+    """The text as HTML: the mark that it may begin with in its colour, and long names may wrap."""
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", "<wbr>", escape(text))
+    mark, blank, rest = text.partition(" ")
+    if mark in _COLOUR:
+        style = f"background:{_COLOUR[mark]};color:#fff;padding:0 4px;border-radius:3px"
+        mark = f"<span style='{style}'>{mark}</span>"
+    return f"{mark}{blank}{rest}"
 
 
 class Unmet(AssertionError):
@@ -48,7 +59,7 @@ class Result:
     @property
     def _headline(self) -> str:
         tail = {"passed": f": {self.got}", "failed": "", "not solved yet": ": not solved yet"}
-        return f"{self.name} {self.title}{tail[self.status]}"
+        return f"{_MARK[self.status]} {self.name} {self.title}{tail[self.status]}"
 
     @property
     def _details(self) -> list[tuple[str, str]]:
@@ -58,7 +69,7 @@ class Result:
         return [(label, text) for label, text in details if text]
 
     def __repr__(self) -> str:
-        lines = [f"{_MARK[self.status]} {self._headline}"]
+        lines = [self._headline]
         lines += [f"  {label:<9} {text}" for label, text in self._details]
         return "\n".join(lines)
 
@@ -68,11 +79,10 @@ class Result:
             f"<div><span style='{label_style}'>{label}</span>{escape(text)}</div>"
             for label, text in self._details
         )
-        colour = _COLOUR[self.status]
+        colour = _COLOUR[_MARK[self.status]]
         return (
             f"<div style='border-left:4px solid {colour};padding:2px 10px'>"
-            f"<b style='color:{colour}'>{_MARK[self.status]} {escape(self._headline)}</b>"
-            f"{rows}</div>"
+            f"<b>{_html(self._headline)}</b>{rows}</div>"
         )
 
 
@@ -134,21 +144,13 @@ class Report:
         return "\n".join([*lines, *map(repr, self._explained)])
 
     def _repr_html_(self) -> str:
-        head, *body, foot = self._table
         style = "style='text-align:left;padding:1px 14px 1px 0'"
+        head, *body, foot = self._table
 
-        def line(tag: str, texts: Sequence[str], colours: Sequence[str]) -> str:
-            cells = (
-                f"<{tag} {style}><span style='color:{colour}'>{escape(text)}</span></{tag}>"
-                for text, colour in zip(texts, colours, strict=True)
-            )
-            return f"<tr>{''.join(cells)}</tr>"
+        def line(tag: str, texts: Sequence[str]) -> str:
+            return f"<tr>{''.join(f'<{tag} {style}>{_html(text)}</{tag}>' for text in texts)}</tr>"
 
-        plain = ["inherit"] * len(head)
-        lines = [line("th", head, plain)]
-        for texts, row in zip(body, self.rows, strict=True):
-            lines.append(line("td", texts, ["inherit", *(_COLOUR[r.status] for r in row)]))
-        lines.append(line("th", foot, plain))
+        lines = [line("th", head), *(line("td", texts) for texts in body), line("th", foot)]
         details = "".join(result._repr_html_() for result in self._explained)
         return f"<table>{''.join(lines)}</table>{details}"
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import sys
+from pathlib import Path
 
 from cachepool_lib.lab.command import complete, run
 from cachepool_lib.lab.servers.serve import serve
@@ -23,9 +24,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m cachepool_lib.lab.servers")
     parser.add_argument("file", help="with an ASGI app named app")
     file = parser.parse_args().file
+    if not Path(file).is_file():
+        parser.error(f"there is no file {file}")
     try:
         complete(serve_until_interrupted(file))
-    except (FileNotFoundError, ServicesError, ServiceFailed) as error:
+    except (ServicesError, ServiceFailed) as error:
         print(error, file=sys.stderr)
     return 2
 

@@ -110,7 +110,7 @@ async def started(name: str, url: str, pair: Pair) -> str:
                 return await PINGS[name](url)
         except Exception as error:
             if pair.died.is_set():
-                raise Died(f"the server for {place(url)} stopped at once") from error
+                raise Died(f"a server stopped at once: {pair.said()}") from error
             if time.monotonic() > deadline:
                 raise Unavailable(f"no server at {place(url)}: {reason(error)}") from error
         await asyncio.sleep(0.02)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -17,14 +18,24 @@ if sys.platform != "win32":
     import fcntl
 
 
+# What a shell takes for its own between double quotes, and what is no UTF-8.
+UNFIT = re.compile(r'["$`\\\r\n\udc80-\udcff]')
+
+
+def temporary_folder() -> Path:
+    """Where temporary files go, or /tmp where the name of that is UNFIT for PostgreSQL's tools."""
+    temporary = tempfile.gettempdir()
+    return Path("/tmp" if UNFIT.search(temporary) else temporary)
+
+
 def folder_of(provider: str) -> Path:
     """Where this user's kernels and the guard of *provider* meet."""
     given = json.dumps(given_addresses())
     suffix = f"-{hashlib.sha256(given.encode()).hexdigest()[:8]}" if given != "{}" else ""
-    temporary = tempfile.gettempdir()
-    if len(temporary) > 60:  # the path of a Unix socket has at most 103 bytes
-        temporary = "/tmp"
-    return Path(temporary, f"cachepool-{os.geteuid()}-{provider}{suffix}")
+    name = f"cachepool-{os.geteuid()}-{provider}{suffix}"
+    folder = temporary_folder() / name
+    # The path of a Unix socket has at most 103 bytes on macOS, 107 on Linux.
+    return folder if len(os.fsencode(folder / "guard")) <= 103 else Path("/tmp", name)
 
 
 def try_lock(folder: Path) -> int | None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from cachepool_lib.lab.environment import environment
 from cachepool_lib.lab.notebook import recorder
+from cachepool_lib.lab.servers.cause import first_cause
 from cachepool_lib.lab.servers.child import command
 
 
@@ -59,12 +60,11 @@ class Master:
         finally:
             transport.close()
 
-    def last_line(self) -> str:
-        """Of what it and its workers have written to stderr for this service."""
+    def why(self) -> str:
+        """The first cause in what it and its workers have written to stderr for this service."""
         # Not by read(), which would move the place where the processes write.
-        text = os.pread(self._log.fileno(), 1_000_000, self._seen).decode(errors="replace")
-        lines = text.strip().splitlines()
-        return lines[-1] if lines else "it ended without a word"
+        text = os.pread(self._log.fileno(), 1_000_000, self._seen)
+        return first_cause(text) or "it ended without a word"
 
     def keep(self) -> None:
         """It has no workers any more, and waits for the next service."""

@@ -67,7 +67,7 @@ class _Servers:
         """Run the primary (0) or the replica (1). Returns when it answers."""
         folder, port = [self.data, self._replica][number], self._ports[number]
         process = await run_postgres(self.files, self.program, folder, port, self.settings)
-        self.nodes.append(node_of(process, signal.SIGINT))
+        self.nodes.append(node_of(self.files, process, signal.SIGINT))
         await (await self._connected(number)).close()
 
     async def _make(self) -> None:
@@ -117,14 +117,9 @@ class _Servers:
                 return await asyncpg.connect(self._url(number, "postgres"))
             except (OSError, asyncpg.PostgresError) as error:  # not yet
                 if self.nodes[-1].died() or time.monotonic() > deadline:
-                    raise Unavailable(f"PostgreSQL {self._why() or reason(error)}") from error
+                    said = self.nodes[-1].said() or reason(error)
+                    raise Unavailable(f"PostgreSQL says: {said}") from error
             await asyncio.sleep(0.02)
-
-    def _why(self) -> str:
-        """The first reason in the log for which it does not run."""
-        lines = (self.files.path / "postgres.log").read_text(encoding="utf-8").splitlines()
-        fatal = [line.partition("FATAL:  ")[2] for line in lines]
-        return next((f"says: {one}" for one in fatal if one and "starting up" not in one), "")
 
 
 @contextlib.asynccontextmanager

@@ -33,7 +33,7 @@ async def _embedded() -> AsyncIterator[Run]:
             (files.path / name).write_text(text, encoding="utf-8")
             files.hand_over(files.path / name)
         process = await run_valkey(files, package, settings, end=signal.SIGKILL)
-        return node_of(process, signal.SIGTERM)
+        return node_of(files, process, signal.SIGTERM)
 
     try:
         yield run
@@ -153,7 +153,7 @@ class _Servers:
                         return
                 why = "the nodes of the cluster don't find each other"
             except Exception as error:
-                why = f"it does not answer: {reason(error)}"
+                why = node.said() or f"it does not answer: {reason(error)}"
             if node.died() or time.monotonic() > deadline:
                 raise Unavailable(why)
             await asyncio.sleep(0.02)

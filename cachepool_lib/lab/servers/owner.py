@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cachepool_lib.lab.servers.embedded import stop
+from cachepool_lib.lab.servers.embedded import Files, stop
 from cachepool_lib.lab.servers.provider import Unavailable
 
 
@@ -28,9 +28,10 @@ class Node:
     freeze: Callable[[], Awaitable[None]]
     thaw: Callable[[], Awaitable[None]]
     died: Callable[[], bool] = lambda: False
+    said: Callable[[], str] = str  # why it died
 
 
-def node_of(process: asyncio.subprocess.Process, end: signal.Signals) -> Node:
+def node_of(files: Files, process: asyncio.subprocess.Process, end: signal.Signals) -> Node:
     """The server that is this process, and its children; *end* has it shut down."""
 
     async def send(number: signal.Signals) -> None:
@@ -51,6 +52,7 @@ def node_of(process: asyncio.subprocess.Process, end: signal.Signals) -> Node:
         freeze=lambda: send(signal.SIGSTOP),
         thaw=lambda: send(signal.SIGCONT),
         died=lambda: process.returncode is not None,
+        said=lambda: files.said(process),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 ANSWER_SECONDS = 3.0  # how long a server may take to answer, once it runs
@@ -29,6 +30,7 @@ class Pair:
     database_url: str
     start_seconds: float = ANSWER_SECONDS  # how long they may take until they answer
     died: asyncio.Event = field(default_factory=asyncio.Event)
+    said: Callable[[], str] = str  # why one of them died
 
 
 def forced() -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -53,6 +54,8 @@ async def serve(
     """
     if workers < 1:
         raise ValueError(f"workers must be 1 or more, not {workers!r}")
+    if sys.platform == "win32":  # workers are forked
+        raise ServiceFailed("on Windows the lab can't start a service: use WSL")
     file = None if callable(app) else Path(app).resolve(strict=True)
     if file is None and replace:
         raise ValueError("replace needs an app in a file, not a function that makes one")

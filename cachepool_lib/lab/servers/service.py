@@ -74,7 +74,7 @@ class Service:
             self._master.tell(listen=True)
             port = json.loads(await events.readline() or "{}").get("port")
             if port is None:
-                failed = ServiceFailed(self._master.last_line())
+                failed = ServiceFailed(self._master.why())
                 self._master.end()
                 raise failed
             self.url, self._listens = f"http://127.0.0.1:{port}", True
@@ -113,7 +113,7 @@ class Service:
                 return await self._started[number]
         except TimeoutError:
             words = f"a worker did not start within {START_SECONDS:g} s"
-            raise ServiceFailed(f"{words}: {self._master.last_line()}") from None
+            raise ServiceFailed(f"{words}: {self._master.why()}") from None
         finally:
             del self._started[number]
 
@@ -170,10 +170,10 @@ class Service:
                 self._processes.discard(event["left"])
                 if event["pid"] in self._running:
                     self._running.pop(event["pid"]).set()
-                self._settle(event["left"], ServiceFailed(self._master.last_line()))
+                self._settle(event["left"], ServiceFailed(self._master.why()))
         self._listens = False  # the master has died, and its workers have
         for number in list(self._started):
-            self._settle(number, ServiceFailed(self._master.last_line()))
+            self._settle(number, ServiceFailed(self._master.why()))
         while self._running:
             self._running.popitem()[1].set()
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from cachepool_lib.lab.environment import environment
 from cachepool_lib.lab.servers.addresses import given_addresses
+from cachepool_lib.lab.servers.cause import first_cause, what_to_do
 from cachepool_lib.lab.servers.child import command
 from cachepool_lib.lab.servers.containers import look_for_engine
 from cachepool_lib.lab.servers.folder import folder_of, try_lock
@@ -135,7 +136,8 @@ def _choose() -> tuple[str, dict[str, str], str]:
         except Unavailable as error:
             reasons.append(str(error))
     subject = f"CACHEPOOL_SERVICES={kind}, but " if kind else "No servers: "
-    raise ServicesError(subject + ";\n".join(reasons) + ".\n" + HELP[only])
+    causes = ";\n".join(reasons)
+    raise ServicesError(f"{subject}{causes}.\n{what_to_do(causes) or HELP[only]}")
 
 
 def _on_windows(given: dict[str, str]) -> tuple[str, dict[str, str], str]:
@@ -208,14 +210,18 @@ def _greet(folder: Path) -> dict[str, str]:
 
 def _start_guard(provider: str, folder: Path) -> None:
     """Start a guard and wait until its servers answer. Raises Unavailable."""
-    with open(folder / "log", "w", encoding="utf-8") as log:
-        answer = subprocess.run(
-            command("cachepool_lib.lab.servers.guard", "main", provider, str(folder)),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-            cwd="/", env=environment(), start_new_session=True, text=True,
-        ).stdout  # fmt: skip
+    words = command("cachepool_lib.lab.servers.guard", "main", provider, str(folder))
+    try:
+        with open(folder / "log", "w", encoding="utf-8") as log:
+            done = subprocess.run(
+                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                cwd="/", env=environment(), start_new_session=True,
+            )  # fmt: skip
+    except OSError as error:  # the disk is full, or there are too many processes
+        raise Unavailable(f"their guard can't be started: {error.strerror}") from error
+    answer = done.stdout
     if not answer:
-        lines = (folder / "log").read_text(encoding="utf-8").strip().splitlines()
-        raise Unavailable(f"their guard failed: {lines[-1] if lines else 'without a word'}")
+        why = first_cause((folder / "log").read_bytes()) or f"it ended with {done.returncode}"
+        raise Unavailable(f"their guard failed: {why}")
     if "error" in (state := json.loads(answer)):
         raise (BadSetting if state["final"] else Unavailable)(state["error"])

@@ -1,8 +1,6 @@
 """A notebook as a reveal.js deck, one HTML file beside a copy of reveal.js."""
 
-import re
 import shutil
-from base64 import b64encode
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -10,6 +8,7 @@ from nbconvert import SlidesExporter
 from nbformat import NotebookNode
 from traitlets.config import Config
 
+from cachepool_lib.lab.pages import CODE, css, finished, title
 from cachepool_lib.lab.slides.layout import lay_out
 from cachepool_lib.lab.slides.sizes import HEIGHT, WIDTH
 
@@ -63,15 +62,8 @@ def deck(notebook: NotebookNode, path: Path, *, stage: bool = False) -> str:
         reveal_theme="white",  # its fonts lie beside it
         reveal_width=str(WIDTH),
         reveal_height=str(HEIGHT),
-        config=Config(CSSHTMLHeaderPreprocessor={"style": "default"}),
+        config=Config(CSSHTMLHeaderPreprocessor={"enabled": False}),  # code.css has the colours
     )
-    css = (HERE / "slides.css").read_text(encoding="utf-8")
-    resources = {"metadata": {"name": path.stem}, "deck_css": css}
+    resources = {"metadata": {"name": title(notebook)}, "css": css(HERE / "slides.css", CODE)}
     html, _ = exporter.from_notebook_node(shown, resources)
-
-    def inlined(source: re.Match[str]) -> str:
-        picture = b64encode((path.parent / source[1]).read_bytes()).decode()
-        return f'src="data:image/png;base64,{picture}"'
-
-    html = re.sub(r'src="(?!data:)([^":]+\.png)"', inlined, html)
-    return re.sub(r'(href="[\w.-]+)\.ipynb\b', r"\1.html", html)
+    return finished(html, path.parent)

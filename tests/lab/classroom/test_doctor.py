@@ -13,7 +13,7 @@ from tests.tools.notebook_tools import ROOT
 PATIENCE = 280.0  # seconds, for a machine on which everything runs at once
 
 
-@pytest.mark.skipif(os.name == "nt", reason="make is for Unix")
+@pytest.mark.skipif(sys.platform == "win32", reason="make is for Unix")
 def test_on_a_machine_that_is_well_it_says_so_in_one_line() -> None:
     """A kernel, both servers and a check are tried; the line names what was found."""
     command = ["make", "-o", ".venv/.lab", "doctor", f"PY=env PYTHONPATH={ROOT} {sys.executable}"]
@@ -36,7 +36,7 @@ def test_what_is_ill_is_named_and_what_to_do(
     monkeypatch.setenv("CACHEPOOL_SERVICES", "rented")
     assert doctor.main(limit=PATIENCE) == 1
     out, err = capsys.readouterr()
-    assert out.startswith("✗ The servers failed: CACHEPOOL_SERVICES is rented")
+    assert out.startswith("✗ The settings and the servers failed: CACHEPOOL_SERVICES is rented")
     assert "README says" in out
     assert "Traceback" not in out + err
 

@@ -1,5 +1,6 @@
 """make stick: what a room without a network needs, in one folder."""
 
+import os
 import subprocess
 import zipfile
 from collections.abc import Iterator
@@ -61,7 +62,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     wheel(index, "fast", "1.0", "cp312-cp312-win_amd64")
     wheel(index, "fast", "1.0", "cp311-abi3-macosx_11_0_arm64")
     wheel(index, "fast", "1.0", "cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64")
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     folder = tmp_path / "project"

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -129,6 +128,7 @@ async def test_a_broken_promise_is_noticed(name: str) -> None:
 
 async def test_a_look_at_an_idle_connection_works_beyond_1023_open_files() -> None:
     """Where `select` ends the program."""
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 1500:
         pytest.skip("no more files are allowed here")

@@ -7,11 +7,12 @@ README's table and on the map of notebook 00 up to date.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
 from nbclient.exceptions import CellExecutionError
+
+from cachepool_lib.lab.command import run as run_command
 
 from . import NOTEBOOKS, execute, normalise, write
 from .form import faults
@@ -55,4 +56,4 @@ def main() -> int:
     return failed
 
 
-sys.exit(main())
+run_command(main)
