@@ -5,8 +5,7 @@
 #   make doctor  say in half a minute whether the course runs on this machine
 #   make handout copies for a class, as archives in dist/
 #   make guide   the instructor's guide, made of the notebooks: dist/guide.html; START=13:30 if not at 09:00
-#   make stick   all that a room without network needs, in dist/stick; PYTHONS="3.11 3.12" PLATFORMS="windows-x86_64
-#                macos-arm64 linux-x86_64" if not this one
+#   make stick   all that a room without network needs, in dist/stick; PYTHONS="3.11 3.12" PLATFORMS="macos-arm64 …"
 #   make grade FROM=FOLDER   look at the exercises that a class handed in, a table in grades.csv
 #   make test    run all tests, the notebooks included
 #   make run     execute the whole course without a browser, and write it to pages/
