@@ -236,8 +236,6 @@ async def run(notebook: Any, path: Path, progress: "Progress") -> Outcome:
         failure = f"cell {at}: the kernel died"
     except RuntimeError as error:  # it did not start
         failure = f"cell {at}: {error}".splitlines()[0]
-    for cell in code:  # what showed how far it was, and has gone, leaves an output of nothing
-        cell.outputs = [output for output in cell.outputs if output.get("data", True)]
     return Outcome(path.stem, time.perf_counter() - started, at, servers(code), failure)
 
 
