@@ -68,8 +68,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "project"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    Path("pyproject.toml").write_text(PROJECT)
-    Path("constraints.txt").write_text(PINS.lstrip())
+    Path("pyproject.toml").write_text(PROJECT, encoding="utf-8")
+    Path("constraints.txt").write_text(PINS.lstrip(), encoding="utf-8")
     git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org")
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "add", "."], check=True)
@@ -102,12 +102,12 @@ def test_it_holds_what_the_system_needs_and_not_what_this_one_needs(
 def test_it_holds_the_course_the_slides_and_the_site(project: Path) -> None:
     """The course as it was committed; and it says what is not on it, there and here."""
     (project / "slides").mkdir()
-    (project / "slides/00-start-here.html").write_text("a slide")
+    (project / "slides/00-start-here.html").write_text("a slide", encoding="utf-8")
     assert main(["stick", "--pythons", "3.11", "--platforms", "linux-x86_64"]) == 0
     stick = project / "dist/stick"
     with zipfile.ZipFile(stick / "course.zip") as archive:
         assert set(archive.namelist()) >= {"course/pyproject.toml", "course/constraints.txt"}
-    assert (stick / "slides/00-start-here.html").read_text() == "a slide"
+    assert (stick / "slides/00-start-here.html").read_text(encoding="utf-8") == "a slide"
     text = (stick / "README.txt").read_text(encoding="utf-8")
     assert "site/ is not on it: `make site` had not been run" in text and "slides/ is" not in text
     assert "linux-x86_64" in text and "Python 3.11" in text and "PIP_NO_INDEX=1" in text
