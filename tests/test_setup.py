@@ -303,7 +303,9 @@ def test_setting_up_is_done_once(tiny_project: Path) -> None:
 def test_setting_up_heeds_none_of_pips_settings_but_the_way_to_packages(tiny_project: Path) -> None:
     """Neither variables nor files say what becomes of them; nor do those of Python."""
     file = tiny_project / "pip.conf"
-    file.write_text("[global]\nuser = true\nno-deps = true\n[install]\ndry-run = true\n")
+    file.write_text(
+        "[global]\nuser = true\nno-deps = true\n[install]\ndry-run = true\n", encoding="utf-8"
+    )
     pip = OF_PIP | {"PIP_CONFIG_FILE": str(file)}
     # That one is left alone which looks for an interpreter: it may need what is set for it.
     made = make("setup", cwd=tiny_project, PYTHON=sys.executable, **pip, PYTHONWARNINGS="error")
@@ -316,7 +318,7 @@ def test_the_way_to_packages_is_pips_own(monkeypatch: pytest.MonkeyPatch, tmp_pa
     for more, and so does what a file says of `install`."""
     file = tmp_path / "pip.conf"
     text = "index-url = https://one/\nproxy = http://two\ncert = /general\n[install]\ncert = /ours"
-    file.write_text(f"[global]\nuser = true\n{text}\n")
+    file.write_text(f"[global]\nuser = true\n{text}\n", encoding="utf-8")
     given = {
         "PIP_CONFIG_FILE": str(file),
         "PIP_INDEX_URL": "https://other/",

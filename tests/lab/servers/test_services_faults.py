@@ -138,7 +138,7 @@ def test_a_full_disk(place: Path) -> None:
 def test_no_user_as_whom_root_could_run_them(place: Path) -> None:
     """Without a user named nobody, it says so."""
     code = "import pwd\nreal = pwd.getpwnam\npwd.getpwnam = lambda name: real(name + '-gone')\n"
-    (place / "sitecustomize.py").write_text(code)
+    (place / "sitecustomize.py").write_text(code, encoding="utf-8")
     env = environment(place, "embedded", PYTHONPATH=str(place))
     refused(env, "PostgreSQL does not run as root", "no user named nobody", "another user")
 
@@ -201,12 +201,14 @@ def contexts(home: Path, **hosts: str) -> None:
         folder.mkdir(parents=True)
         endpoints = {"docker": {"Host": host, "SkipTLSVerify": False}}
         about = {"Name": name, "Metadata": {}, "Endpoints": endpoints}
-        (folder / "meta.json").write_text(json.dumps(about))
+        (folder / "meta.json").write_text(json.dumps(about), encoding="utf-8")
 
 
 def use(home: Path, name: str) -> None:
     """As `docker context use` leaves it."""
-    (home / ".docker/config.json").write_text(json.dumps({"currentContext": name}))
+    (home / ".docker/config.json").write_text(
+        json.dumps({"currentContext": name}), encoding="utf-8"
+    )
 
 
 def why_not(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
