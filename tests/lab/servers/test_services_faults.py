@@ -163,17 +163,6 @@ def test_a_user_whom_the_system_does_not_know(place: Path) -> None:
     assert "/etc/passwd" in message
 
 
-@pytest.mark.anyio
-async def test_a_private_server_says_which_setting_it_refuses() -> None:
-    """Its own words, not that nobody answers."""
-    with pytest.raises(RuntimeError, match="argument must be a memory value"):
-        async with lab.server(maxmemory="much"):
-            pass
-    with pytest.raises(RuntimeError, match='invalid value for parameter "work_mem"'):
-        async with lab.postgres(work_mem="much"):
-            pass
-
-
 # -- servers that are somebody's --------------------------------------------------------------
 
 
