@@ -24,7 +24,8 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -I cachepool_lib/lab/environment.py install -qq -c constraints.txt
 
 # What was set for other Pythons: a path with other packages, checks without asserts, nothing compiled.
-unexport $(filter-out PYTHON PYTHONS,$(filter PYTHON%,$(.VARIABLES)))
+# And a log of keys, which keeps every pip from running where it can't be written.
+unexport SSLKEYLOGFILE $(filter-out PYTHON PYTHONS,$(filter PYTHON%,$(.VARIABLES)))
 
 .PHONY: help lab reset service doctor handout guide stick grade test run site slides check bench dist setup constraints picture FORCE
 help:
@@ -131,9 +132,8 @@ $(VENV)/.interpreter: FORCE
 	  echo "On Debian and Ubuntu: apt install python$$version-venv" >&2; exit 1; \
 	fi; \
 	if ! "$$found" -c 'import os; assert ":" not in os.getcwd(); os.getcwd().encode()' 2>/dev/null; then \
-	  echo "The course can't be set up in a folder of this name:" >&2; pwd >&2; \
-	  echo "Python can't use a colon in it, nor letters beyond ASCII that are no UTF-8 here." >&2; \
-	  echo "Rename it; or, if the letters look right, try: LC_ALL=C.UTF-8 PYTHONUTF8=1 make …" >&2; exit 1; \
+	  echo "The course can't be set up in this folder: $$(pwd)" >&2; \
+	  echo "Its name has a colon in it, or letters that are no UTF-8. Rename it, or move the course." >&2; exit 1; \
 	fi; \
 	echo "Making $(VENV) with Python $$version …"; \
 	"$$found" -m venv --clear $(VENV) && printf '%s\n' "$$now" > $@

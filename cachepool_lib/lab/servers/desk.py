@@ -54,7 +54,8 @@ async def _use_redis(url: str) -> None:
     from redis.asyncio import Redis
 
     async with Redis.from_url(url) as redis:
-        mode = (await redis.info("server")).get("redis_mode", "standalone")
+        info = await redis.info("server")
+        mode = info.get("server_mode") or info["redis_mode"]  # Valkey's word, and Redis's
         if mode != "standalone":
             raise Unavailable(f"it runs as {mode}, and the course needs a single server")
         key = f"cachepool-{secrets.token_hex(8)}"
