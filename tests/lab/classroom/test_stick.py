@@ -32,10 +32,13 @@ windows==1.0 ; sys_platform == 'win32'
 """
 
 
-def wheel(index: Path, name: str, version: str, tag: str, *needs: str) -> None:
+def wheel(
+    index: Path, name: str, version: str, tag: str, *needs: str, python: str = ">=3.8"
+) -> None:
     """Put a wheel of nothing into the index."""
     info = f"{name}-{version}.dist-info"
     lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    lines += [f"Requires-Python: {python}"]
     lines += [f"Requires-Dist: {need}" for need in needs]
     kind = f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n"
     with zipfile.ZipFile(index / f"{name}-{version}-{tag}.whl", "w") as archive:
@@ -54,7 +57,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     wheel(index, "always", "1.0", plain, "early", "posix ; sys_platform == 'darwin'")
     wheel(index, "always", "2.0", plain)
     wheel(index, "early", "1.0", plain)
-    wheel(index, "early", "2.0", plain, "always")
+    wheel(index, "early", "2.0", plain, "always", python=">=3.11.5")
     wheel(index, "more", "1.0", plain, "fast ; extra == 'extra'", "tool ; extra == 'other'")
     wheel(index, "posix", "1.0", plain)
     wheel(index, "tool", "1.0", plain)
