@@ -139,5 +139,8 @@ def test_a_snapshots_fields_are_in_the_reference() -> None:
 def test_a_named_file_of_the_project_is_a_page() -> None:
     """What the notebooks link to: the file itself, line by line."""
     page = soup(built() / "cachepool_lib" / "loading.py.html")
-    assert page.article.pre.text.strip() == (ROOT / "cachepool_lib/loading.py").read_text("utf-8").strip()
+    assert (
+        page.article.pre.text.strip()
+        == (ROOT / "cachepool_lib/loading.py").read_text("utf-8").strip()
+    )
     assert "s3fifo.py" in soup(built() / "cachepool_lib" / "memory.html").article.text
