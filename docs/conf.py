@@ -30,7 +30,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
 ]
-include_patterns = ["README.md", "docs/**", "notebooks/*.ipynb", "examples/*/README.md"]
+include_patterns = ["*.md", "docs/**", "notebooks/*.ipynb", "examples/*/README.md"]
 exclude_patterns = [".*"]  # else .venv is walked through, too
 root_doc = "docs/index"
 smartquotes = False

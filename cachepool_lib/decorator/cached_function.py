@@ -43,6 +43,7 @@ class CachedFunction(partial[Coroutine[Any, Any, R]], Generic[P, R]):
 
     @classmethod
     def of(cls, calls: Calls) -> Self:
+        """The cached function that these calls are of: `async_cache` makes it."""
         cached = cls(calls.call)
         update_wrapper(cached, calls.function)
         cached._unbound = None

@@ -31,10 +31,15 @@ class JSONSerializer:
     """None, bool, int, float, str, and lists and dicts (with keys of str) of them."""
 
     def encode(self, value: Any) -> bytes:
+        """The JSON of *value*, as UTF-8.
+
+        TypeError or ValueError, with the place in *value*, for what would not come back equal.
+        """
         _check(value, as_json=True)
         return _TO_JSON.encode(value).encode("utf-8", "surrogatepass")
 
     def decode(self, data: bytes) -> Any:
+        """The value again. ValueError for what is not the JSON of one value."""
         text = data.decode("utf-8", "surrogatepass")
         value, end = _FROM_JSON.raw_decode(text)  # its `decode` looks for blanks on both sides
         if end != len(text):
@@ -59,6 +64,10 @@ class MsgpackSerializer:
     """
 
     def encode(self, value: Any) -> bytes:
+        """*value* as msgpack, with types of our own for what msgpack does not know.
+
+        TypeError or ValueError, with the place in *value*, for what would not come back equal.
+        """
         _check(value, as_json=False)
         packed: bytes = msgpack.packb(
             value, default=_extend, strict_types=True, unicode_errors="surrogatepass"
@@ -66,6 +75,7 @@ class MsgpackSerializer:
         return packed
 
     def decode(self, data: bytes) -> Any:
+        """The value again. Raises some Exception for bytes that `encode` has not made."""
         return msgpack.unpackb(
             data,
             ext_hook=lambda code, body: _KINDS[code] if code in _KINDS else _DECODERS[code](body),

@@ -72,4 +72,5 @@ def pytest_load_initial_conftests() -> None:
     for name in OF_SELECTORS.split():
         setattr(asyncio.SelectorEventLoop, name, _cannot)
     ssl.enum_certificates = lambda store: []  # type: ignore[attr-defined]
+    os.environ.setdefault("USERNAME", "learner")
     sys.platform = "win32"

@@ -176,7 +176,9 @@ async def a_lesson(image: str) -> None:
     with student(image, [], "/") as ada:
         assert await ada.first_page() == f"/lab/tree/{FIRST}"
         print(f"no notebook open: {ada.memory() / 1e9:.2f} GB")
-        for number, name in enumerate([path.name for path in NOTEBOOKS[:5]], 1):
+        names = [path.name for path in NOTEBOOKS[:5]]
+        names.insert(0, names.pop(2))  # of these 02 takes most while it runs
+        for number, name in enumerate(names, 1):
             cpu, started, ada.peak = ada.cpu(), time.monotonic(), 0
             watching = asyncio.create_task(ada.watch())
             cells = await ada.run(f"work/{name}")

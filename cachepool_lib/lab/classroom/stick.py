@@ -175,7 +175,7 @@ def fetch(target: Target, to: Path) -> None:
             exact = [(pins.get(canonicalize_name(one.name), one), one.extras) for one in wanted]
             new = {f"{pin.name}{pin.specifier}" for pin, _ in exact} - fetched
             if new:
-                _download(target, sorted(new), to)
+                _download(target, environment["python_full_version"], sorted(new), to)
             fetched |= new
             needs = [
                 need
@@ -210,10 +210,10 @@ def _says(pin: Requirement, folder: Path) -> list[str]:
     raise AssertionError(f"pip has fetched no {pin}")
 
 
-def _download(target: Target, what: Sequence[str], to: Path) -> None:
+def _download(target: Target, python: str, what: Sequence[str], to: Path) -> None:
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "-qq")
     tags = [f"--platform={tag}" for tag in SYSTEMS[target.system].tags]
-    kind = ("--implementation=cp", f"--python-version={target.python}", *tags)
+    kind = ("--implementation=cp", f"--python-version={python}", *tags)
     why = f"no wheels for {target.system}, Python {target.python}"
     _run(why, *pip, "--no-deps", "--only-binary=:all:", *kind, f"--dest={to}", *what)
 

@@ -23,6 +23,9 @@ _CHECKBOX = re.compile(
     re.S,
 )
 
+# A link to a file of the project, which is not there where a page was handed out.
+_FILE = re.compile(r'<a href="(?:\.\./)+([^"]+)"[^>]*>(.*?)</a>', re.S)
+
 
 def page(notebook: NotebookNode, path: Path) -> str:
     """The page of the notebook at *path*, with the outputs that *notebook* has."""
@@ -54,6 +57,13 @@ def page(notebook: NotebookNode, path: Path) -> str:
     resources = {"metadata": {"name": title(notebook)}, "css": css(*STYLE)}
     html, _ = exporter.from_notebook_node(shown, resources)
     return finished(html, path.parent)
+
+
+def _named(link: re.Match[str]) -> str:
+    """The words of the link, and where the file is in the project."""
+    path, words = link[1].rstrip("/"), link[2]
+    name = words.rstrip("/")
+    return f"<code>{path}</code>" if path.endswith(name) else f"{words} (<code>{path}</code>)"
 
 
 def document(heading: str, body: str, style: str) -> str:
@@ -89,4 +99,5 @@ def finished(html: str, folder: Path) -> str:
         return f'src="data:image/png;base64,{picture}"'
 
     html = re.sub(r'src="(?!data:)([^":]+\.png)"', inlined, html)
+    html = _FILE.sub(_named, html)
     return with_labels(re.sub(r'(href="[\w.-]+)\.ipynb\b', r"\1.html", html))

@@ -90,9 +90,9 @@ async def check_given(name: str, url: str) -> None:
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             await PINGS[name](url)
-            problem = "the course can't work with the server at"
-            async with Proxy(url) as proxy:  # for what looks at the server's name or address
-                await USES[name](proxy.url)
+        problem = "the course can't work with the server at"
+        async with asyncio.timeout(ANSWER_SECONDS), Proxy(url) as proxy:
+            await USES[name](proxy.url)
     except Exception as error:
         what = f"CACHEPOOL_{name}_URL: {problem} {place(url)}: {reason(error)}"
         raise BadSetting(

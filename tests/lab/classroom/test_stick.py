@@ -32,10 +32,13 @@ windows==1.0 ; sys_platform == 'win32'
 """
 
 
-def wheel(index: Path, name: str, version: str, tag: str, *needs: str) -> None:
+def wheel(
+    index: Path, name: str, version: str, tag: str, *needs: str, python: str = ">=3.8"
+) -> None:
     """Put a wheel of nothing into the index."""
     info = f"{name}-{version}.dist-info"
     lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    lines += [f"Requires-Python: {python}"]
     lines += [f"Requires-Dist: {need}" for need in needs]
     kind = f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n"
     with zipfile.ZipFile(index / f"{name}-{version}-{tag}.whl", "w") as archive:
@@ -54,7 +57,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     wheel(index, "always", "1.0", plain, "early", "posix ; sys_platform == 'darwin'")
     wheel(index, "always", "2.0", plain)
     wheel(index, "early", "1.0", plain)
-    wheel(index, "early", "2.0", plain, "always")
+    wheel(index, "early", "2.0", plain, "always", python=">=3.11.5")
     wheel(index, "more", "1.0", plain, "fast ; extra == 'extra'", "tool ; extra == 'other'")
     wheel(index, "posix", "1.0", plain)
     wheel(index, "tool", "1.0", plain)
@@ -68,8 +71,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "project"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    Path("pyproject.toml").write_text(PROJECT)
-    Path("constraints.txt").write_text(PINS.lstrip())
+    Path("pyproject.toml").write_text(PROJECT, encoding="utf-8")
+    Path("constraints.txt").write_text(PINS.lstrip(), encoding="utf-8")
     git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org")
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "add", "."], check=True)
@@ -102,12 +105,12 @@ def test_it_holds_what_the_system_needs_and_not_what_this_one_needs(
 def test_it_holds_the_course_the_slides_and_the_site(project: Path) -> None:
     """The course as it was committed; and it says what is not on it, there and here."""
     (project / "slides").mkdir()
-    (project / "slides/00-start-here.html").write_text("a slide")
+    (project / "slides/00-start-here.html").write_text("a slide", encoding="utf-8")
     assert main(["stick", "--pythons", "3.11", "--platforms", "linux-x86_64"]) == 0
     stick = project / "dist/stick"
     with zipfile.ZipFile(stick / "course.zip") as archive:
         assert set(archive.namelist()) >= {"course/pyproject.toml", "course/constraints.txt"}
-    assert (stick / "slides/00-start-here.html").read_text() == "a slide"
+    assert (stick / "slides/00-start-here.html").read_text(encoding="utf-8") == "a slide"
     text = (stick / "README.txt").read_text(encoding="utf-8")
     assert "site/ is not on it: `make site` had not been run" in text and "slides/ is" not in text
     assert "linux-x86_64" in text and "Python 3.11" in text and "PIP_NO_INDEX=1" in text
