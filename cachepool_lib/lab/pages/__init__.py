@@ -18,7 +18,7 @@ CODE = HERE / "code.css"
 STYLE = (HERE / "page.css", CODE)
 # As Markdown's task lists become it: no name for whoever does not see what stands beside it.
 _CHECKBOX = re.compile(
-    r'<input class="task-list-item-checkbox" type="checkbox" disabled(?: checked)?/?>'
+    r'<input class="task-list-item-checkbox"[^>]*>'
     r"((?:(?!</?(?:p|ul|ol|li|pre)\b).)*)",
     re.S,
 )
