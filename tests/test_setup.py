@@ -572,3 +572,22 @@ def test_without_notebooks_the_course_says_where_it_looked(
     """Started in another folder, it names that folder and fails."""
     assert course.run_all(tmp_path, tmp_path / "pages") == 2
     assert str(tmp_path) in capsys.readouterr().out
+
+
+def test_tests_of_a_group_share_a_worker(tmp_path: Path) -> None:
+    """Else each worker starts anew what the group shares: a JupyterLab, a site, a pooler."""
+    (tmp_path / "test_group.py").write_text(
+        "import pytest\n\n"
+        "pytestmark = pytest.mark.xdist_group('one')\n\n"
+        "@pytest.mark.parametrize('number', range(6))\n"
+        "def test_who(number, worker_id, tmp_path_factory):\n"
+        "    (tmp_path_factory.getbasetemp().parent / worker_id).touch()\n",
+        encoding="utf-8",
+    )
+    base = tmp_path / "base"
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2",
+         "--dist", "loadgroup", "--basetemp", str(base), "test_group.py"],
+        cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    assert sorted(path.name for path in base.glob("gw?")) in (["gw0"], ["gw1"])
