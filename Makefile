@@ -5,7 +5,7 @@
 #   make doctor  say in half a minute whether the course runs on this machine
 #   make handout copies for a class, as archives in dist/
 #   make guide   the instructor's guide, made of the notebooks: dist/guide.html; START=13:30 if not at 09:00
-#   make stick   all that a room without network needs, in dist/stick; PYTHONS="python3.11 python3.12" if not this one
+#   make stick   all that a room without network needs, in dist/stick; PYTHONS="3.11 3.12" PLATFORMS="macos-arm64 …"
 #   make grade FROM=FOLDER   look at the exercises that a class handed in, a table in grades.csv
 #   make test    run all tests, the notebooks included
 #   make run     execute the whole course without a browser, and write it to pages/
@@ -24,7 +24,8 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -I cachepool_lib/lab/environment.py install -qq -c constraints.txt
 
 # What was set for other Pythons: a path with other packages, checks without asserts, nothing compiled.
-unexport $(filter-out PYTHON PYTHONS,$(filter PYTHON%,$(.VARIABLES)))
+# And a log of keys, which keeps every pip from running where it can't be written.
+unexport SSLKEYLOGFILE $(filter-out PYTHON PYTHONS,$(filter PYTHON%,$(.VARIABLES)))
 
 .PHONY: help lab reset service doctor handout guide stick grade test run site slides check bench dist setup constraints picture FORCE
 help:
@@ -48,8 +49,9 @@ handout: $(VENV)/.lab
 guide: $(VENV)/.lab
 	@$(PY) -m cachepool_lib.lab.classroom guide $${START:+"$$START"}
 
-stick: $(VENV)/.lab
-	@$(PY) -m cachepool_lib.lab.classroom stick $(PYTHONS)
+# With the slides and the site that are here; where there are none they are made first.
+stick: $(VENV)/.lab $(foreach made,slides site,$(if $(wildcard $(made)/*.html),,$(made)))
+	@$(PY) -m cachepool_lib.lab.classroom stick --pythons $(PYTHONS) --platforms $(PLATFORMS)
 
 grade: $(VENV)/.lab
 	@$(PY) -m cachepool_lib.lab.classroom grade "$$FROM"
@@ -130,9 +132,8 @@ $(VENV)/.interpreter: FORCE
 	  echo "On Debian and Ubuntu: apt install python$$version-venv" >&2; exit 1; \
 	fi; \
 	if ! "$$found" -c 'import os; assert ":" not in os.getcwd(); os.getcwd().encode()' 2>/dev/null; then \
-	  echo "The course can't be set up in a folder of this name:" >&2; pwd >&2; \
-	  echo "Python can't use a colon in it, nor letters beyond ASCII that are no UTF-8 here." >&2; \
-	  echo "Rename it; or, if the letters look right, try: LC_ALL=C.UTF-8 PYTHONUTF8=1 make …" >&2; exit 1; \
+	  echo "The course can't be set up in this folder: $$(pwd)" >&2; \
+	  echo "Its name has a colon in it, or letters that are no UTF-8. Rename it, or move the course." >&2; exit 1; \
 	fi; \
 	echo "Making $(VENV) with Python $$version …"; \
 	"$$found" -m venv --clear $(VENV) && printf '%s\n' "$$now" > $@

@@ -7,9 +7,6 @@ import asyncio
 import os
 import warnings
 
-# `python -m tests.…` is then a command as those of the course are: see there.
-from cachepool_lib.lab import command  # noqa: F401
-
 LOOP = os.environ.get("CACHEPOOL_LOOP", "asyncio")
 
 if LOOP == "uvloop":

@@ -1,43 +1,67 @@
-"""The notebooks in JupyterLab, in a real browser: what a learner sees, and what a slider does.
+"""The notebooks in JupyterLab, in a real browser: what a learner sees, runs, moves and types.
 
-Needs chromium; without it these tests are skipped, or fail where CACHEPOOL_CI_BROWSER=1.
+Pictures of each notebook are left in build/browser/: as it is after all cells have run, and in the
+dark theme at 150 %, all that folds open. Needs chromium; without it these tests are skipped, or
+fail where CACHEPOOL_CI_BROWSER=1.
 """
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.request
+from __future__ import annotations
+
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import nbformat
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from nbformat import NotebookNode
+from playwright.sync_api import Browser, Locator, expect
 
+from cachepool_lib.lab.classroom.cells import exercises, solution, tagged
 from cachepool_lib.lab.copies import ORIGIN, make_copies
-from cachepool_lib.lab.servers.embedded import free_port
+from tests.tools import jupyterlab
+from tests.tools.axe import violations
 from tests.tools.browser import chromium
 from tests.tools.ci import in_ci
+from tests.tools.jupyterlab import Lab, Notebook
+from tests.tools.notebook_tools import NOTEBOOKS, ROOT, read
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-FIRST = "00-start-here.ipynb"
-# No other kind of test sees a slider move.
-WITH_SLIDER = sorted(
-    path.name
-    for path in NOTEBOOKS.glob("[0-9]*.ipynb")
-    if "lab.slider(" in path.read_text(encoding="utf-8")
+# Of a test with what it waits for: a notebook that is run on a machine busy with much else.
+pytestmark = pytest.mark.timeout(jupyterlab.SECONDS_TO_RUN + 200)
+
+PICTURES = ROOT / "build" / "browser"
+# Of one exercise in each notebook: what of our solution a learner gets wrong, and how.
+SLIPS = {
+    "00-1": ("/ visits if visits else 0.0", "/ misses"),
+    "01-2": ("if key not in flights:", "if True:"),
+    "02-4": ('"EVAL", script, 1, name, token', '"DEL", name'),
+    "03-1": ("return kind, value", "return value"),
+    "04-3": ("if not waiter.done():", "if True:"),
+    "05-2": ('    await cache.delete("version")', ""),
+    "06-2": ("one.hits + one.stale_hits", "one.hits"),
+    "07-3": ("patience / seconds - 1", "patience / seconds"),
+}
+OUTPUTS = ".jp-OutputArea-output"
+PROSE = ".jp-MarkdownOutput"
+
+# What JupyterLab and ipywidgets draw and nobody can tell them otherwise: a picture has no text, a
+# slider's handle no name, a link in a sentence its colour alone, code in prose colours of its own.
+NOT_OURS = re.compile(
+    'image-alt: <img (src="data:|[^>]*widget-image)'
+    '|aria-input-field-name: <div class="noUi-handle|link-in-text-block: '
+    '|color-contrast: <span class="ͼ'
 )
-SECONDS_TO_START = 60
-SECONDS_TO_RUN = 180
 
-# One JupyterLab for all of them: they stay on one worker.
-pytestmark = pytest.mark.xdist_group("browser")
+# Of each picture that a cell shows: its own width, how wide it is drawn, and its bytes.
+PICTURE = """async image => {
+    await image.decode();
+    const bytes = new Uint8Array(await (await fetch(image.src)).arrayBuffer());
+    return {dots: image.naturalWidth, width: image.width, bytes: bytes.join()};
+}"""
+# What is wider than its room, and so is cut, or has to be pushed aside to be read.
+CUT = """parts => parts.filter(part =>
+    [part, ...part.querySelectorAll("*")].some(inner =>
+        inner.scrollWidth > inner.clientWidth + 1 && getComputedStyle(inner).overflowX != "visible")
+).map(part => part.innerText)"""
 
 
 @pytest.fixture(scope="module")
@@ -46,219 +70,175 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@dataclass
-class Lab:
-    url: str
-    folder: Path
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with jupyterlab.started(tmp_path_factory.mktemp("jupyter")) as lab:
+        yield lab
+
+
+# Two at a time, each in a JupyterLab of its own: much of what they do is waiting.
+EVERY = [
+    pytest.param(
+        path,
+        id=path.stem,
+        marks=[
+            pytest.mark.xdist_group(f"browser {number % 2}"),
+            *([] if path.name.startswith("00") else [in_ci]),
+        ],
+    )
+    for number, path in enumerate(NOTEBOOKS)
+]
+
+
+@pytest.fixture(scope="module", params=EVERY)
+def path(request: pytest.FixtureRequest) -> Path:
+    """The original of a learner's copy."""
+    path: Path = request.param
+    return path
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab as `make lab` opens it, in a project's folder, knowing no one's settings."""
-    home = tmp_path_factory.mktemp("jupyter")
-    project = home / "project"
-    shutil.copytree(
-        NOTEBOOKS, project / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints")
-    )
-    shutil.copytree(NOTEBOOKS.parent / "docs", project / "docs")
-    kinds = "JUPYTER_CONFIG JUPYTER_DATA JUPYTERLAB_SETTINGS JUPYTERLAB_WORKSPACES"
-    folders = {f"{kind}_DIR": str(home / kind) for kind in kinds.split()}
-    # Kernels are reached by files, whose names must be short: ports may be another test's by then.
-    folders["JUPYTER_RUNTIME_DIR"] = short = tempfile.mkdtemp(prefix="cp-")
-    port = free_port()
-    settings = {
-        "ServerApp": {"port": port, "port_retries": 0},
-        "IdentityProvider": {"token": ""},
-        "KernelManager": {"transport": "ipc"},
-        "LabApp": {"expose_app_in_browser": True, "open_browser": False},
-    }
-    (home / "JUPYTER_CONFIG").mkdir()
-    (home / "JUPYTER_CONFIG/jupyter_server_config.json").write_text(
-        json.dumps(settings), encoding="utf-8"
-    )
-    with (home / "log").open("w", encoding="utf-8") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "cachepool_lib.lab.course", "open"],
-            cwd=project,
-            env=os.environ
-            | folders
-            | {"IPYTHONDIR": str(home / "ipython"), "PYTHONPATH": str(NOTEBOOKS.parent)},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + SECONDS_TO_START
-        while not _answers(f"{url}/api"):
-            assert server.poll() is None and time.monotonic() < deadline, (
-                "JupyterLab does not answer:\n" + (home / "log").read_text(encoding="utf-8")[-2000:]
-            )
-            time.sleep(0.1)
-        yield Lab(url, project / "work")
-    finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-            raise
-        finally:
-            shutil.rmtree(short)
+def stored(path: Path) -> NotebookNode:
+    return read(path)
 
 
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2):
-            return True
-    except OSError:
-        return False
-
-
-@dataclass
-class Opened:
-    """A notebook in JupyterLab: its page, its cells, what it asked of other machines."""
-
-    page: Page
-    content: nbformat.NotebookNode
-    elsewhere: list[str] = field(default_factory=list)
-
-    @property
-    def code_cells(self) -> list[nbformat.NotebookNode]:
-        return [c for c in self.content.cells if c.cell_type == "code" and c.source.strip()]
-
-    @property
-    def failed(self) -> list[str]:
-        return [
-            f"{cell.source}\n{output.ename}: {output.evalue}"
-            for cell in self.code_cells
-            for output in cell.outputs
-            if output.output_type == "error"
-            and "raises-exception" not in cell.metadata.get("tags", [])
-        ]
-
-    def not_run(self, last: int) -> list[str]:
-        return [c.source for c in self.code_cells[: last + 1] if c.execution_count is None]
-
-    def look(self) -> None:
-        """Take what JupyterLab holds: its page draws only the cells near the screen."""
-        model = self.page.evaluate("jupyterapp.shell.currentWidget.content.model.toJSON()")
-        self.content = nbformat.from_dict(model)
-
-    def run(self, *how: str, last: int) -> None:
-        """Choose these entries of menus, and wait for the code cells up to number *last*."""
-        for entry in how:
-            self.page.get_by_role("menuitem", name=entry, exact=True).click()
-        deadline = time.monotonic() + SECONDS_TO_RUN
-        while self.not_run(last) and not self.failed and time.monotonic() < deadline:
-            self.page.wait_for_timeout(500)
-            self.look()
-        assert not self.failed, self.failed[0]
-        assert not self.not_run(last), f"not run in {SECONDS_TO_RUN} s: {self.not_run(last)[0]}"
-        assert self.elsewhere == []
-
-
-@contextmanager
-def _opened(browser: Browser, lab: Lab, name: str) -> Iterator[Opened]:
-    """Open the notebook *name*, with a kernel that waits for work."""
-    page = browser.new_page(
-        viewport={"width": 1600, "height": 900}, permissions=["local-network-access"]
-    )
-    notebook = Opened(page, nbformat.read(lab.folder / name, as_version=4))
-
-    def answer(route: Route) -> None:
-        # Fetched here: chromium drops its requests when the machine's addresses change, and they
-        # do whenever another test starts a container.
-        if route.request.url.startswith(f"{lab.url}/"):
-            route.fulfill(response=route.fetch())
-        else:
-            notebook.elsewhere.append(route.request.url)
-            route.abort()
-
-    page.route("**/*", answer)
-    try:
-        page.goto(f"{lab.url}/lab/tree/work/{name}?reset")
-        page.get_by_text("| Idle").wait_for(timeout=SECONDS_TO_START * 1000)
+@pytest.fixture(scope="module")
+def opened(browser: Browser, lab: Lab, path: Path) -> Iterator[Notebook]:
+    with jupyterlab.opened(browser, lab, path.name) as notebook:
         yield notebook
-    finally:
-        page.unroute_all(behavior="ignoreErrors")
-        page.close()
 
 
-def _scroll_to(page: Page, selector: str) -> Locator:
-    """Scroll the notebook from its top until it holds *selector*: it draws what is near only."""
-    notebook = page.locator(".jp-WindowedPanel-outer")
-    notebook.evaluate("element => element.scrollTop = 0")
-    found = page.locator(selector).first
-    while not found.count():
-        page.wait_for_timeout(100)
-        assert notebook.evaluate(
-            """element => {
-                const before = element.scrollTop;
-                element.scrollTop += element.clientHeight / 2;
-                return element.scrollTop > before;
-            }"""
-        ), f"nothing in the notebook matches {selector}"
-    found.scroll_into_view_if_needed()
-    return found
+@pytest.fixture(scope="module")
+def ran(opened: Notebook, path: Path) -> Notebook:
+    """After Run All Cells: all that the tests below do to it leaves the cells as they are."""
+    opened.run_all()
+    opened.view_whole(1280)
+    opened.picture(PICTURES / f"{path.stem}.png")
+    opened.view(1280, 900)
+    return opened
 
 
-def test_no_result_is_seen_before_it_was_asked_for(browser: Browser, lab: Lab) -> None:
-    """Opened, a notebook holds no output at all; run, every cell has its own, none fails that isn't
-    meant to, and nothing is fetched from elsewhere.
-    """
-    stored = nbformat.read(NOTEBOOKS / FIRST, as_version=4)
-    answers = [
-        line
-        for cell in stored.cells
-        for output in cell.get("outputs", [])
-        for line in output.get("text", "").splitlines()
-        if "a common first guess" in line
-    ]
-    assert answers, "of the guesses in it, the results are printed"
-    with _opened(browser, lab, FIRST) as notebook:
-        notebook.look()
-        assert not any(cell.outputs for cell in notebook.code_cells)
-        assert not notebook.page.locator(".jp-OutputArea-output").count()
-        picture = notebook.page.locator(".jp-MarkdownCell img").first
+def test_no_result_is_seen_before_it_was_asked_for(opened: Notebook, stored: NotebookNode) -> None:
+    """A copy opens without any output, what is folded is folded, and its pictures are there."""
+    assert any(cell.get("outputs") for cell in stored.cells)
+    opened.look()
+    assert not any(cell.outputs or cell.execution_count for cell in opened.code_cells)
+    assert not opened.page.locator(OUTPUTS).count()
+    assert not opened.page.locator("details[open]").count()
+    for picture in opened.page.locator(".jp-MarkdownCell img").all():
         assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)")
-        notebook.run("Run", "Run All Cells", last=len(notebook.code_cells))
-        shown = [o.get("text", "") for cell in notebook.code_cells for o in cell.outputs]
-        assert all(any(answer in text for text in shown) for answer in answers)
-        answer = json.dumps(answers[0], ensure_ascii=False)
-        _scroll_to(notebook.page, f".jp-OutputArea-output:has-text({answer})")
-        notebook.page.evaluate("jupyterapp.commands.execute('docmanager:save')")
-    assert make_copies(NOTEBOOKS, lab.folder) == [], "saved, it is still known what it is a copy of"
-    saved = nbformat.read(lab.folder / FIRST, as_version=4)
-    assert saved.metadata[ORIGIN] == [cell.id for cell in stored.cells]
+
+
+def test_every_chart_is_there(ran: Notebook, stored: NotebookNode) -> None:
+    """After Run All Cells, which no cell stops, each cell shows the charts that the original has,
+    sharp, with the same line of text, and nothing was fetched from elsewhere.
+    """
+    for number, (cell, original) in enumerate(zip(ran.content.cells, stored.cells, strict=True)):
+        here, there = charts(cell), charts(original)
+        assert len(here) == len(there), cell.source
+        assert list(map(same, here)) == list(map(same, there)), cell.source
+        pictures = ran.cell(number).locator(f"{OUTPUTS} img").all()
+        assert len(pictures) == len(there), cell.source
+        for picture in pictures:
+            seen = picture.evaluate(PICTURE)
+            assert 300 < seen["width"] <= seen["dots"], cell.source
+    assert ran.elsewhere == []
+
+
+def charts(cell: NotebookNode) -> list[str]:
+    """The line of text of each chart under a cell."""
+    data = [output.get("data", {}) for output in cell.get("outputs", [])]
+    return [one["text/plain"] for one in data if "image/png" in one]
+
+
+def same(text: str) -> str:
+    """What of it is the same on a busy machine: of real times, what they are times of."""
+    what = text.partition(":")[0]
+    return what if what.endswith("real") else text
+
+
+def test_each_slider_draws_another_chart(ran: Notebook, stored: NotebookNode) -> None:
+    """One press of a key moves it, says where it is, and its chart is another one, as sharp."""
+    sliders = [n for n, cell in enumerate(stored.cells) if "lab.slider(" in cell.source]
+    handles = [ran.cell(number).locator(".noUi-handle") for number in sliders]
+    assert all(handle.count() for handle in handles)
+    assert sum(handle.count() for handle in handles) == ran.page.locator(".noUi-handle").count()
+    for number in sliders:
+        for control in ran.cell(number).locator(".widget-slider").all():
+            move(control, ran.cell(number).locator(f"{OUTPUTS} img"))
+
+
+def move(control: Locator, picture: Locator) -> None:
+    before, source = picture.evaluate(PICTURE), picture.get_attribute("src") or ""
+    readout = control.locator(".widget-readout")
+    said = readout.inner_text()
+    control.locator(".noUi-handle").press("ArrowRight")
+    expect(readout).not_to_have_text(said)
+    expect(picture).not_to_have_attribute("src", source, timeout=30_000)
+    after = picture.evaluate(PICTURE)
+    assert after["bytes"] != before["bytes"]
+    assert after["width"] <= after["dots"]
+
+
+def test_a_hint_folds_out(ran: Notebook, stored: NotebookNode) -> None:
+    """Each exercise has one; clicked, it shows its text."""
+    folds = ran.page.locator(f"{PROSE} details")
+    hints = folds.filter(has=ran.page.locator("summary", has_text="Hint")).all()
+    assert len(hints) >= len(exercises(stored))
+    for hint in hints:
+        text = hint.locator(":scope > :not(summary)").first
+        expect(text).to_be_hidden()
+        hint.locator("summary").click()
+        expect(text).to_be_visible()
+        assert text.inner_text().strip()
+
+
+def test_a_check_answers_what_a_learner_types(ran: Notebook, stored: NotebookNode) -> None:
+    """Not solved yet, as the exercises come; a wrong answer, typed in place of the stub, is told a
+    hint and gets no tick; the right one gets it.
+    """
+    names = exercises(stored)
+    for name in names:
+        result = ran.cell(tagged(stored, f"check-{name}")).locator(OUTPUTS)
+        expect(result).to_contain_text("not solved yet")
+    slips = SLIPS.keys() & names.keys()
+    assert slips or not names, "no slip in any of its exercises is among SLIPS: add one"
+    for name in slips:
+        right = solution(stored, name)
+        wrong = right.replace(*SLIPS[name])
+        assert wrong != right, f"the slip of {name} is not in its solution any more"
+        number, check = tagged(stored, f"exercise-{name}"), tagged(stored, f"check-{name}")
+        assert check == number + 1
+        result = ran.cell(check).locator(OUTPUTS)
+        ran.write(number, wrong)
+        told = result.inner_text()
+        assert told.startswith("✗") and "✓" not in told
+        assert told.partition("\nhint")[2].strip()
+        ran.write(number, right)
+        assert result.inner_text().startswith("✓")
+
+
+def test_a_saved_copy_knows_its_original(ran: Notebook, lab: Lab, path: Path) -> None:
+    """Saved by JupyterLab, with outputs and an answer, it is still a copy of what it was."""
+    ran.page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    assert make_copies(path.parent, lab.work) == []
+    saved = read(lab.work / path.name)
+    assert saved.metadata[ORIGIN] == [cell.id for cell in read(path).cells]
     assert any(cell.get("outputs") for cell in saved.cells)
 
 
-@in_ci
-@pytest.mark.parametrize("name", WITH_SLIDER)
-def test_a_learner_moves_a_slider(browser: Browser, lab: Lab, name: str) -> None:
-    """After all cells up to it, as a notebook says how to go on after a restart: one key press
-    moves it and draws another picture, as sharp as any chart.
+def test_it_can_be_read_in_the_dark_at_150_percent(ran: Notebook, path: Path) -> None:
+    """In the dark theme and a window of 1,280 pixels, zoomed, the list of files folded away: no
+    output or prose is wider than its room, and axe finds nothing in either, all that folds open.
     """
-    with _opened(browser, lab, name) as notebook:
-        cells = notebook.content.cells
-        place = next(n for n, cell in enumerate(cells) if "lab.slider(" in cell.source)
-        select = "place => jupyterapp.shell.currentWidget.content.activeCellIndex = place"
-        notebook.page.evaluate(select, place + 1)
-        last = notebook.code_cells.index(cells[place])
-        notebook.run("Run", "Run All Above Selected Cell", last=last)
-        _move_slider(notebook.page)
-        assert notebook.elsewhere == []
-
-
-def _move_slider(page: Page) -> None:
-    handle = _scroll_to(page, ".noUi-handle")
-    output = page.locator(".jp-OutputArea-output:has(.noUi-handle)").first
-    picture, number = output.locator("img"), output.locator(".widget-readout").first
-    source, drawn, said = picture.get_attribute("src"), picture.screenshot(), number.inner_text()
-    handle.press("ArrowRight")
-    expect(number).not_to_have_text(said)
-    expect(picture).not_to_have_attribute("src", source or "", timeout=10_000)
-    picture.evaluate("image => image.decode()")
-    assert picture.screenshot() != drawn
-    assert picture.evaluate("image => image.width <= image.naturalWidth")
+    ran.theme("JupyterLab Dark")
+    ran.page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+    ran.view_whole(853, scale=1.5)
+    # The body of JupyterLab's page has no height; axe would take all that is in it for hidden.
+    ran.page.add_style_tag(content="body {height: 100vh}")
+    found = violations(ran.page, f"{OUTPUTS}, {PROSE}")
+    ran.view_whole(853, scale=1.5)  # what folds open is open now
+    ran.picture(PICTURES / f"{path.stem}-dark-150.png")
+    assert [violation for violation in found if not NOT_OURS.match(violation)] == []
+    cut: list[Any] = ran.page.locator(f"{OUTPUTS}, {PROSE}").evaluate_all(CUT)
+    assert cut == []

@@ -45,7 +45,6 @@ CUT = """() => {
     return cut;
 }"""
 
-pytestmark = pytest.mark.xdist_group("browser-pages")
 each_notebook = pytest.mark.parametrize(
     "path",
     [pytest.param(p, id=p.stem, marks=[] if "00" in p.name else in_ci) for p in NOTEBOOKS],

@@ -17,6 +17,7 @@ from cachepool_lib.lab.servers.embedded import wheel
 from cachepool_lib.lab.servers.folder import folder_of
 from cachepool_lib.lab.servers.provider import Unavailable
 from tests.tools.ci import in_ci
+from tests.tools.like_windows import MODULES
 
 ROOT = Path(__file__).parent.parent
 CODE = sorted(
@@ -150,6 +151,28 @@ def like_windows(*arguments: str, place: Path) -> str:
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
     return done.stdout
+
+
+def test_no_file_begins_with_what_windows_lacks() -> None:
+    """What needs such a module imports it where it is used, or under a look at the system."""
+    found = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in CODE
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        for name in imported(node)
+        if name.partition(".")[0] in MODULES
+    ]
+    assert found == []
+
+
+def imported(node: ast.stmt) -> list[str]:
+    """The modules that this statement brings in."""
+    match node:
+        case ast.Import():
+            return [alias.name for alias in node.names]
+        case ast.ImportFrom(module=str(module), level=0):
+            return [module]
+    return []
 
 
 @pytest.mark.anyio

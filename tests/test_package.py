@@ -20,6 +20,7 @@ pytestmark = [
     in_ci,
     pytest.mark.anyio,
     pytest.mark.xdist_group("package"),  # built once
+    pytest.mark.timeout(900),  # build and pip ask an index
     pytest.mark.skipif(not (ROOT / ".git").exists(), reason="compared with what git has"),
 ]
 
@@ -124,6 +125,7 @@ asyncio.run(main())
 needed = {
     "from cachepool_lib.metrics import Collector": "prometheus",
     "from cachepool_lib import DatabasePool": "postgres",
+    "from cachepool_lib import lab": "lab",
 }
 for line, extra in needed.items():
     try:

@@ -261,7 +261,8 @@ def fake_python(path: Path, body: str) -> str:
 @pytest.fixture
 def tiny_project(tmp_path: Path) -> Path:
     """The Makefile around a project that installs in a second."""
-    project = tmp_path / "a project"
+    # A blank, quotes, letters beyond ASCII, and what a shell would replace.
+    project = tmp_path / """it's "a" $HOME `touch ran` \\ 50% kürs 字"""
     (project / "cachepool_lib").mkdir(parents=True)
     (project / "cachepool_lib/__init__.py").write_text(
         '"""Nothing."""\n__version__ = "1"\n', encoding="utf-8"
@@ -284,6 +285,7 @@ def test_setting_up_is_done_once(tiny_project: Path) -> None:
     first = make("setup", cwd=tiny_project, PYTHON=sys.executable)
     assert first.returncode == 0, first.stderr
     assert "Setting up" in first.stdout
+    assert not (tiny_project / "ran").exists(), "the folder's name is no command"
     assert first.stderr == ""
     assert make("setup", cwd=tiny_project).stdout == ""
     assert make("setup", cwd=tiny_project, PYTHON=sys.executable).stdout == ""
@@ -301,7 +303,9 @@ def test_setting_up_is_done_once(tiny_project: Path) -> None:
 def test_setting_up_heeds_none_of_pips_settings_but_the_way_to_packages(tiny_project: Path) -> None:
     """Neither variables nor files say what becomes of them; nor do those of Python."""
     file = tiny_project / "pip.conf"
-    file.write_text("[global]\nuser = true\nno-deps = true\n[install]\ndry-run = true\n")
+    file.write_text(
+        "[global]\nuser = true\nno-deps = true\n[install]\ndry-run = true\n", encoding="utf-8"
+    )
     pip = OF_PIP | {"PIP_CONFIG_FILE": str(file)}
     # That one is left alone which looks for an interpreter: it may need what is set for it.
     made = make("setup", cwd=tiny_project, PYTHON=sys.executable, **pip, PYTHONWARNINGS="error")
@@ -314,7 +318,7 @@ def test_the_way_to_packages_is_pips_own(monkeypatch: pytest.MonkeyPatch, tmp_pa
     for more, and so does what a file says of `install`."""
     file = tmp_path / "pip.conf"
     text = "index-url = https://one/\nproxy = http://two\ncert = /general\n[install]\ncert = /ours"
-    file.write_text(f"[global]\nuser = true\n{text}\n")
+    file.write_text(f"[global]\nuser = true\n{text}\n", encoding="utf-8")
     given = {
         "PIP_CONFIG_FILE": str(file),
         "PIP_INDEX_URL": "https://other/",
@@ -347,6 +351,41 @@ def test_a_python_that_will_not_do_is_named(tiny_project: Path, body: str, messa
     assert message.format(python=python) in result.stderr
     assert len(result.stderr.splitlines()) <= 3
     assert not (tiny_project / ".venv").exists()
+
+
+@needs_make
+@pytest.mark.parametrize("name", ["a:b", "k\udcfcrs"], ids=["colon", "no UTF-8"])
+def test_a_folder_that_will_not_do_is_named(tiny_project: Path, name: str) -> None:
+    """What Python can't work in is said once, before anything is made."""
+    project = tiny_project.rename(tiny_project.parent / name)
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    done = subprocess.run(
+        ["make", "setup"], cwd=project, env=clean | {"PYTHON": sys.executable}, capture_output=True
+    )
+    assert done.returncode != 0
+    said = done.stderr.decode(errors="replace").splitlines()
+    assert len(said) == 3 and "can't be set up in this folder" in said[0], said
+    assert "Rename it" in said[1]
+    assert not (project / ".venv").exists()
+
+
+@needs_make
+def test_an_interpreter_may_lie_anywhere(tiny_project: Path) -> None:
+    """Its path has a blank and a quote: it is asked for its version all the same."""
+    folder = tiny_project.parent / "it's here"
+    folder.mkdir()
+    python = fake_python(folder / "python", "echo 3.10")
+    result = make("setup", cwd=tiny_project, PYTHON=python)
+    assert f"{python} is Python 3.10" in result.stderr
+
+
+@needs_make
+@pytest.mark.parametrize("locale", ["C", "xx_XX.UTF-8"])
+def test_a_folder_may_have_any_letters_whatever_the_locale(tiny_project: Path, locale: str) -> None:
+    """Where no locale was chosen, or one that is not there, the name is read as UTF-8."""
+    done = make("setup", "PIP=true", cwd=tiny_project, LC_ALL=locale, PYTHON=sys.executable)
+    assert done.returncode == 0, done.stderr
+    assert make("setup", "PIP=true", cwd=tiny_project, LC_ALL=locale).stdout == ""
 
 
 def read_once_it_listens(url: str) -> str:

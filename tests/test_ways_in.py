@@ -126,13 +126,18 @@ def test_the_devcontainer_is_the_same_container() -> None:
     assert python == f"{venv.replace('$HOME', home)}/bin/python"
 
 
+def test_a_codespace_gets_the_library_of_its_own_clone() -> None:
+    """The image was built after the clone was made, so make would take everything for done."""
+    assert DEVCONTAINER["postCreateCommand"].startswith("make --always-make ")
+
+
 @pytest.mark.parametrize("line", [DEVCONTAINER["postCreateCommand"], *of("RUN")])
 def test_the_commands_are_there(line: str) -> None:
     """Targets of make are in the Makefile, and modules of ours take what they are given."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for command in commands(line):
         if command[0] == "make":
-            target = command[1].replace("$CACHEPOOL_VENV", "$(VENV)")
+            target = command[-1].replace("$CACHEPOOL_VENV", "$(VENV)")
             assert f"\n{target}:" in makefile and "$(CACHEPOOL_VENV)" in makefile
         elif "cachepool_lib.lab.course" in command:
             with pytest.raises(SystemExit) as ended:

@@ -5,7 +5,11 @@ This is the table of contents. Importing it is quick and installs the recorder; 
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
+
+if find_spec("nbformat") is None:
+    raise ImportError("cachepool_lib.lab needs what notebooks need: install cachepool-lib[lab]")
 
 # First: a command is interrupted with a line, and has its environment, from here on.
 from cachepool_lib.lab import command  # noqa: F401

@@ -21,11 +21,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import nbformat
-from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
@@ -34,47 +31,14 @@ from cachepool_lib.lab.command import complete
 from cachepool_lib.lab.command import run as run_command
 from cachepool_lib.lab.copies import NOTEBOOKS, WORK, make_copies, reset
 from cachepool_lib.lab.environment import DPI, GIVEN, ends_with_us
+from cachepool_lib.lab.kernels import ThisPython, interrupted
 from cachepool_lib.lab.pages import page
-from cachepool_lib.lab.servers.child import command
 
 PAGES = Path("pages")
 SLIDES = Path("slides")  # beside notebooks/: links to files lead to the same ones
 CELL_TIMEOUT = 120  # seconds; the slowest cell takes a few
 AT_ONCE = 2  # notebooks: half of the time of one is waiting for servers, kernels and clocks
 BAR = 30  # characters
-
-
-def without_ports() -> dict[str, str]:
-    """Settings for a kernel that is reached by a name that nobody else has, where Linux can.
-
-    A port is picked first and taken a second later: meanwhile a busy machine has given it away.
-    """
-    linux = sys.platform == "linux"
-    return {"transport": "ipc", "ip": f"@cachepool-kernel-{uuid4()}"} if linux else {}
-
-
-class ThisPython(AsyncKernelManager):
-    """Starts the kernel of this environment, whatever a notebook or the home folder names."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**without_ports(), **settings)
-
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        # Errors only: kernels on loopback warn that they don't encrypt.
-        options = ["-f", "{connection_file}", "--log-level=ERROR"]
-        start = command("ipykernel.kernelapp", "launch_new_instance", *options)
-        return KernelSpec(argv=start, display_name="Python 3", language="python")
-
-    def shutdown_kernel(self, now: bool = False, restart: bool = False) -> Any:
-        """As any kernel; at once when interrupted, for nobody waits for the end of its cell."""
-        return super().shutdown_kernel(now=now or interrupted(), restart=restart)
-
-
-def interrupted() -> bool:
-    """Whether the task that runs is being cancelled."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class Outcome(NamedTuple):
@@ -272,8 +236,6 @@ async def run(notebook: Any, path: Path, progress: "Progress") -> Outcome:
         failure = f"cell {at}: the kernel died"
     except RuntimeError as error:  # it did not start
         failure = f"cell {at}: {error}".splitlines()[0]
-    for cell in code:  # what showed how far it was, and has gone, leaves an output of nothing
-        cell.outputs = [output for output in cell.outputs if output.get("data", True)]
     return Outcome(path.stem, time.perf_counter() - started, at, servers(code), failure)
 
 

@@ -29,6 +29,7 @@ _KEPT = re.compile(
     r"|DOCKER_\w+|TESTCONTAINERS_\w+|TC_\w+|XDG_RUNTIME_DIR|SSH_AUTH_SOCK"
     # A terminal and a browser. JPY_: Jupyter tells its kernels so who started them.
     r"|TERM|NO_COLOR|DISPLAY|WAYLAND_DISPLAY|XAUTHORITY|DBUS_SESSION_BUS_ADDRESS|BROWSER|WSL_\w+"
+    r"|LANG|DESKTOP_SESSION|XDG_(CURRENT_DESKTOP|DATA_DIRS|SESSION_\w+)|(GNOME|KDE)_\w+SESSION\w*"
     r"|JPY_\w+|PYTEST_\w+|CI",
     re.IGNORECASE,
 )

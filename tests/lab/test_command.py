@@ -35,7 +35,7 @@ def test_an_interrupted_run_ends_in_a_line(tmp_path: Path, name: str) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
     nbformat.write(notebook, tmp_path / "notebooks/01-one.ipynb")
     run = started(*COURSE, cwd=tmp_path)
-    (tmp_path / "notebooks/begun").read_text()  # until the cell runs
+    (tmp_path / "notebooks/begun").read_text(encoding="utf-8")  # until the cell runs
     kernels = psutil.Process(run.pid).children(recursive=True)
     for _ in range(2):
         run.send_signal(getattr(signal, name))
@@ -48,7 +48,7 @@ def test_an_interrupted_run_ends_in_a_line(tmp_path: Path, name: str) -> None:
 def test_a_command_that_still_imports_ends_in_a_line_too(tmp_path: Path, module: str) -> None:
     """Its first second is no other than those after it."""
     slow = "print('imports', flush=True)\nimport time\ntime.sleep(99)"
-    (tmp_path / f"{module}.py").write_text(slow)
+    (tmp_path / f"{module}.py").write_text(slow, encoding="utf-8")
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     run = started(*COURSE, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path})
     assert run.stdout and run.stdout.readline() == "imports\n"

@@ -107,6 +107,17 @@ def test_a_result_is_not_given_away() -> None:
     assert "loads: 5" in hidden.get_text() and "lab.result" not in hidden.get_text()
 
 
+def test_a_question_goes_with_its_guess() -> None:
+    """Where both do not fit under what is told before, both are on the next slide."""
+    told = "\n\n".join(["A paragraph of many words, that fills some lines of a slide. " * 3] * 3)
+    guess = "lab.predict('a', ...)\nlab.predict('b', ...)"
+    shows = {"text/plain": "(a: no guess yet,\n b: no guess yet)"}
+    cells = (text(f"## Why?\n\n{told}\n\n**Question.** How many?"), program(guess, "-", shows))
+    _, above, below = slides_of(text("# Try"), *cells)
+    assert "How many?" in seen(below) and "predict" in seen(below) and "How" not in seen(above)
+    assert "no guess yet" not in seen(below)
+
+
 def test_an_exercise_has_slides_of_its_own_and_its_answer_is_the_speakers() -> None:
     """The words and the stub; hints and solution stand in the notes alone."""
     _, words, after = slides_of(text("# Try"), *EXERCISE)

@@ -61,6 +61,7 @@ OF_PYTHON = {
     "PYTHONIOENCODING": "ascii",
     "PYTHONDEVMODE": "1",
     "PYTHONVERBOSE": "1",
+    "SSLKEYLOGFILE": NOWHERE,
 }
 OF_PIP = {
     "PIP_USER": "1",

@@ -66,10 +66,11 @@ def pytest_load_initial_conftests() -> None:
     socket.socketpair = functools.partial(socket.socketpair, socket.AF_UNIX)  # type: ignore[assignment]
     for module, names in NAMES.items():
         for name in names.split():
-            delattr(module, name)
+            vars(module).pop(name, None)
     for name in MODULES:
         sys.modules[name] = None  # type: ignore[assignment]
     for name in OF_SELECTORS.split():
         setattr(asyncio.SelectorEventLoop, name, _cannot)
     ssl.enum_certificates = lambda store: []  # type: ignore[attr-defined]
+    os.environ.setdefault("USERNAME", "learner")
     sys.platform = "win32"

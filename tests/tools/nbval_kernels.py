@@ -5,8 +5,8 @@ from typing import Any
 import nbval.kernel
 from jupyter_client.manager import KernelManager
 
-from cachepool_lib.lab.course import without_ports
 from cachepool_lib.lab.environment import settle
+from cachepool_lib.lab.kernels import without_ports
 
 settle()
 

@@ -20,7 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     guide = commands.add_parser("guide", help="write the instructor's guide, dist/guide.html")
     guide.add_argument("start", nargs="?", default="09:00", help="when a notebook begins (09:00)")
     stick = commands.add_parser("stick", help="put all that a room without network needs in dist/")
-    stick.add_argument("pythons", nargs="*", help="interpreters, such as python3.12 (this one)")
+    stick.add_argument("--pythons", nargs="*", help="versions, such as 3.12 (this one)")
+    stick.add_argument("--platforms", nargs="*", help="such as windows-x86_64 (this one)")
     given = parser.parse_args(arguments)
     try:
         return _do(given)
@@ -56,7 +57,8 @@ def _do(given: argparse.Namespace) -> int:
         case "stick":
             from cachepool_lib.lab.classroom.stick import make_stick
 
-            print(make_stick(given.pythons))
+            for line in make_stick(given.pythons or (), given.platforms or ()):
+                print(line, flush=True)
             return 0
     raise AssertionError(given.command)
 

@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from cachepool_lib.lab.command import complete
-from cachepool_lib.lab.course import ThisPython
+from cachepool_lib.lab.kernels import ThisPython
 
 LIMIT = 28.0  # seconds for all of it; an idle laptop takes five
 

@@ -67,7 +67,7 @@ STYLE = """
 h2 { margin-top: 3rem; border-top: 3px solid light-dark(#0b5c85, #8ecbf0); padding-top: 1rem; }
 table { width: 100%; }
 td:nth-child(-n+2) { white-space: nowrap; }
-.when { font-weight: normal; font-size: 1rem; }
+.when { font-weight: normal; font-size: .85em; }
 @media print { h2 { break-before: page; } pre { break-inside: avoid; } }
 """
 

@@ -5,6 +5,7 @@ What pages, slides and the instructor's guide have in common stands here, too.
 
 import re
 from base64 import b64encode
+from copy import deepcopy
 from html import escape
 from pathlib import Path
 
@@ -47,8 +48,14 @@ def page(notebook: NotebookNode, path: Path) -> str:
             },
         ),
     )
+    shown = deepcopy(notebook)
+    for (
+        cell
+    ) in shown.cells:  # what showed how far it was, and has gone, leaves an output of nothing
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.get("data", True)]
     resources = {"metadata": {"name": title(notebook)}, "css": css(*STYLE)}
-    html, _ = exporter.from_notebook_node(notebook, resources)
+    html, _ = exporter.from_notebook_node(shown, resources)
     return finished(html, path.parent)
 
 

@@ -168,6 +168,7 @@ async def servers(folder: Path) -> AsyncIterator[Pair]:
     os.environ.setdefault("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
     os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
     os.environ.setdefault("TC_POOLING_INTERVAL", "0.1")
+    os.environ.setdefault("TC_MAX_TRIES", str(round(START_SECONDS / 0.1)))  # of that interval
     from testcontainers.community.postgres import PostgresContainer
     from testcontainers.community.redis import RedisContainer
     from testcontainers.core.config import testcontainers_config

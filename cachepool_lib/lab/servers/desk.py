@@ -54,7 +54,8 @@ async def _use_redis(url: str) -> None:
     from redis.asyncio import Redis
 
     async with Redis.from_url(url) as redis:
-        mode = (await redis.info("server")).get("redis_mode", "standalone")
+        info = await redis.info("server")
+        mode = info.get("server_mode") or info["redis_mode"]  # Valkey's word, and Redis's
         if mode != "standalone":
             raise Unavailable(f"it runs as {mode}, and the course needs a single server")
         key = f"cachepool-{secrets.token_hex(8)}"
@@ -89,9 +90,9 @@ async def check_given(name: str, url: str) -> None:
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             await PINGS[name](url)
-            problem = "the course can't work with the server at"
-            async with Proxy(url) as proxy:  # for what looks at the server's name or address
-                await USES[name](proxy.url)
+        problem = "the course can't work with the server at"
+        async with asyncio.timeout(ANSWER_SECONDS), Proxy(url) as proxy:
+            await USES[name](proxy.url)
     except Exception as error:
         what = f"CACHEPOOL_{name}_URL: {problem} {place(url)}: {reason(error)}"
         raise BadSetting(

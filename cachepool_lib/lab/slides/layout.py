@@ -1,5 +1,6 @@
 """Cells on slides: what fits stays together, what does not goes on to the next slide."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -29,6 +30,7 @@ class Slide:
     notes: str
     cells: list[NotebookNode] = field(default_factory=list)
     size: Size = NOTHING
+    last: Piece | None = None
 
     def add(self, piece: Piece, fragment: bool) -> None:
         """Put the piece below what is there; a *fragment* is seen with the next key only."""
@@ -36,6 +38,15 @@ class Slide:
         piece.cell.metadata["slideshow"] = {"slide_type": kind if self.cells else self.begins}
         self.cells.append(piece.cell)
         self.size = total([self.size, piece.size])
+        self.last = piece
+
+    def question(self) -> list[Piece]:
+        """Take the question off that it ends with, if something stands above it."""
+        asks = self.last and re.match(r"\*\*(?:\w+ )?[Qq]uestions?\.\*\*", self.last.cell.source)
+        if self.last is None or not asks or len(self.cells) == 1:
+            return []
+        self.cells.pop()
+        return [self.last]
 
     def written(self) -> list[NotebookNode]:
         """Its cells, the notes second: nbconvert begins a slide with what is seen."""
@@ -88,6 +99,8 @@ class _Pen:
         if cell.cell_type == "code":
             written, shown = code(cell.source), outputs(cell)
             if _fits([*written, *shown]) and not self._fits([*written, *shown]):
+                if not self.begins and "lab.predict(" in cell.source:
+                    written = self.slides[-1].question() + written  # it goes with its guess
                 self.begins = self.begins or "subslide"
             self._put(written, fragment)
             if _fits(shown) and not self._fits(shown):

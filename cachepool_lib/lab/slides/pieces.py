@@ -131,7 +131,7 @@ def _shown(data: dict[str, str], size: Size) -> Piece:
 def _printed(text: str) -> list[Piece]:
     lines = without_colours(text).strip("\n").split("\n")
     # On stage the guesses are made aloud.
-    lines = [line for line in lines if not line.endswith((": no guess yet", ": no guess yet)"))]
+    lines = [line for line in lines if not line.rstrip("),").endswith(": no guess yet")]
     parts = even(lines, lambda part: of_text("\n".join(part)).fits())
     texts = ["\n".join(part) for part in parts if part]
     return [_shown({"text/plain": text}, of_text(text)) for text in texts]

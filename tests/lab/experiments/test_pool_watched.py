@@ -8,8 +8,8 @@ import pytest
 from nbclient import NotebookClient
 
 from cachepool_lib import DatabasePool, lab
-from cachepool_lib.lab.course import ThisPython
 from cachepool_lib.lab.experiments.pool_watched import means
+from cachepool_lib.lab.kernels import ThisPython
 
 
 # Twice as long, and half as often, as in the notebook: what a busy machine adds counts half.

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from cachepool_lib.lab.course import ThisPython
+from cachepool_lib.lab.kernels import ThisPython
 
 pytestmark = pytest.mark.xdist_group("recorder")  # one kernel for all
 

@@ -133,7 +133,7 @@ async def test_a_replica_shows_what_the_primary_has_until_its_replay_is_paused()
     ("make", "says"),
     [
         (lambda: lab.postgres(shared_buffers="no size"), "shared_buffers"),
-        (lambda: lab.server(maxmemory_policy="nonsense"), "does not answer"),
+        (lambda: lab.server(maxmemory_policy="nonsense"), "must be one of the following"),
     ],
     ids=["PostgreSQL", "Redis"],
 )

@@ -19,7 +19,7 @@ import pytest
 from jupyter_client.manager import KernelManager
 from redis import Redis
 
-from cachepool_lib.lab.course import without_ports
+from cachepool_lib.lab.kernels import without_ports
 from cachepool_lib.lab.servers.desk import ping_redis
 from cachepool_lib.lab.servers.private import cluster
 from tests.tools.lab_user import (

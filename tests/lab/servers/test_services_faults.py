@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -15,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from cachepool_lib import lab
+from cachepool_lib.lab.servers.containers import check_engine
+from cachepool_lib.lab.servers.provider import Unavailable
 from tests.lab.servers.test_services import ask, at, packages
-from tests.lab.servers.test_services_messages import refused
+from tests.lab.servers.test_services_messages import falls_back, refused
 from tests.tools.ci import in_ci
 from tests.tools.lab_user import (
     USER,
@@ -25,11 +26,12 @@ from tests.tools.lab_user import (
     environment,
     eventually,
     guards,
-    left,
     users,
 )
 
-AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="what is promised to root alone")
+AS_ROOT = pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() != 0, reason="what is promised to root alone"
+)
 # All that a shell, a settings file or a Unix socket might take for its own.
 NASTY = """it's "a" $HOME `id` \\ 50% {x} #1 kürs 字"""
 
@@ -40,8 +42,13 @@ def place() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="cp-", dir="/tmp"))
     folder.chmod(0o755)
     yield folder
-    assert eventually(lambda: not left(folder)), left(folder)
+    assert eventually(lambda: not remains(folder)), remains(folder)
     shutil.rmtree(folder)
+
+
+def remains(folder: Path) -> list[str]:
+    """What is left of servers, however deep."""
+    return [name for _, names, _ in os.walk(folder) for name in names if "cachepool-" in name]
 
 
 # -- folders ----------------------------------------------------------------------------------
@@ -102,15 +109,17 @@ def test_a_package_found_by_a_line_in_the_notebook_alone(place: Path) -> None:
 @pytest.mark.parametrize(
     ("limit", "most", "words"),
     [
-        (resource.RLIMIT_FSIZE, 50_000, ["File too large", "ulimit -f"]),
-        (resource.RLIMIT_NOFILE, 24, ["file descriptors", "ulimit -n"]),
-        (resource.RLIMIT_NOFILE, 12, ["Too many open files", "ulimit -n"]),
+        ("RLIMIT_FSIZE", 50_000, ["File too large", "ulimit -f"]),
+        ("RLIMIT_NOFILE", 24, ["file descriptors", "ulimit -n"]),
+        ("RLIMIT_NOFILE", 12, ["Too many open files", "ulimit -n"]),
     ],
     ids=["files' size", "open files of a server", "open files of the guard"],
 )
-def test_a_limit_that_is_too_low(place: Path, limit: int, most: int, words: list[str]) -> None:
+def test_a_limit_that_is_too_low(place: Path, limit: str, most: int, words: list[str]) -> None:
     """What was met first, not what was cleaned up after it; and how the limit is raised."""
-    script = f"import resource; resource.setrlimit({limit}, ({most}, {most}))\n" + USER + WAIT
+    script = (
+        f"import resource; resource.setrlimit(resource.{limit}, ({most}, {most}))\n" + USER + WAIT
+    )
     with users(1, environment(place, "embedded"), script=script) as [user]:
         message = user.answer["error"]
         assert all(word in message for word in words), message
@@ -132,7 +141,7 @@ def test_a_full_disk(place: Path) -> None:
 def test_no_user_as_whom_root_could_run_them(place: Path) -> None:
     """Without a user named nobody, it says so."""
     code = "import pwd\nreal = pwd.getpwnam\npwd.getpwnam = lambda name: real(name + '-gone')\n"
-    (place / "sitecustomize.py").write_text(code)
+    (place / "sitecustomize.py").write_text(code, encoding="utf-8")
     env = environment(place, "embedded", PYTHONPATH=str(place))
     refused(env, "PostgreSQL does not run as root", "no user named nobody", "another user")
 
@@ -152,17 +161,6 @@ def test_a_user_whom_the_system_does_not_know(place: Path) -> None:
     message = json.loads(done.stdout)["error"]
     assert "user ID 12345: user does not exist" in message
     assert "/etc/passwd" in message
-
-
-@pytest.mark.anyio
-async def test_a_private_server_says_which_setting_it_refuses() -> None:
-    """Its own words, not that nobody answers."""
-    with pytest.raises(RuntimeError, match="argument must be a memory value"):
-        async with lab.server(maxmemory="much"):
-            pass
-    with pytest.raises(RuntimeError, match='invalid value for parameter "work_mem"'):
-        async with lab.postgres(work_mem="much"):
-            pass
 
 
 # -- servers that are somebody's --------------------------------------------------------------
@@ -206,31 +204,65 @@ def contexts(home: Path, **hosts: str) -> None:
         folder.mkdir(parents=True)
         endpoints = {"docker": {"Host": host, "SkipTLSVerify": False}}
         about = {"Name": name, "Metadata": {}, "Endpoints": endpoints}
-        (folder / "meta.json").write_text(json.dumps(about))
+        (folder / "meta.json").write_text(json.dumps(about), encoding="utf-8")
 
 
 def use(home: Path, name: str) -> None:
     """As `docker context use` leaves it."""
-    (home / ".docker/config.json").write_text(json.dumps({"currentContext": name}))
+    (home / ".docker/config.json").write_text(
+        json.dumps({"currentContext": name}), encoding="utf-8"
+    )
 
 
-def test_an_engine_on_another_machine(place: Path) -> None:
-    """Its ports would be there: the address is told without its secrets, and the context."""
-    home = named(place, "home")
-    contexts(home, far="tcp://me:secret@192.0.2.1:2375", near=f"unix://{place}/none.sock")
-    env = environment(place, "docker", HOME=str(home))
-    env.pop("DOCKER_HOST", None)
-    there = ["publishes ports there", "Start Docker here"]
-    for address in ("tcp://192.0.2.1:2375", "ssh://me@box.example", "tcp://[2001:db8::1]:2376"):
-        shown = address.replace("me@", "")
-        refused(env | {"DOCKER_HOST": address}, f"the Docker engine at {shown}", *there)
-    far = "the context far at tcp://192.0.2.1:2375"
-    assert "secret" not in refused(env | {"DOCKER_CONTEXT": "far"}, far, *there)
-    refused(env | {"DOCKER_CONTEXT": "nosuch"}, "Docker has no context nosuch")
-    use(home, "far")
-    refused(env, far, *there)
-    near = f"the context near at unix://{place}/none.sock"
-    refused(env | {"DOCKER_CONTEXT": "near"}, "no Docker engine answers", near)
+def why_not(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    """Why no engine will do where these are set."""
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Unavailable) as refusal:
+        check_engine()
+    return str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("tcp://me:secret@192.0.2.1:2375", "tcp://192.0.2.1:2375"),
+        ("ssh://me@box.example", "ssh://box.example"),
+        ("ssh://me@localhost", "ssh://localhost"),
+        ("tcp://[2001:db8::1]:2376", "tcp://[2001:db8::1]:2376"),
+        ("https://box.example:2376", "https://box.example:2376"),
+    ],
+)
+def test_an_engine_on_another_machine(
+    monkeypatch: pytest.MonkeyPatch, address: str, shown: str
+) -> None:
+    """Its ports would be there: nobody is asked, and the address is told without its secrets."""
+    why = why_not(monkeypatch, DOCKER_HOST=address)
+    assert why == f"the Docker engine at {shown} publishes ports there, not on this machine"
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # docker-py, of a socket
+def test_the_context_that_was_asked_is_named(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    """The one in DOCKER_CONTEXT, or else the one in use; one that isn't there is no other one."""
+    near, far = f"unix://{place}/none.sock", "tcp://192.0.2.1:2375"
+    contexts(place, far=far, near=near)
+    home = {"HOME": str(place)}
+    there = f"the context far at {far} publishes ports there"
+    assert there in why_not(monkeypatch, DOCKER_CONTEXT="far", **home)
+    use(place, "far")
+    assert there in why_not(monkeypatch, **home)
+    why = why_not(monkeypatch, DOCKER_CONTEXT="near", **home)
+    assert why.startswith(f"no Docker engine answers of the context near at {near}: ")
+    assert why_not(monkeypatch, DOCKER_CONTEXT="no", **home) == "Docker has no context no"
+
+
+def test_a_refused_engine_is_no_reason_to_stop(place: Path) -> None:
+    """Not asked for, it is passed over; asked for, the message says what to do."""
+    env = environment(place, "docker", DOCKER_HOST="tcp://192.0.2.1:2375")
+    refused(env, "CACHEPOOL_SERVICES=docker", "publishes ports there", "Start Docker here")
+    falls_back(env, "publishes ports there")
 
 
 def test_a_word_that_lets_docker_pull_is_known_or_refused(place: Path) -> None:

@@ -292,6 +292,6 @@ def test_windows_needs_addresses(place: Path) -> None:
     ):
         done = subprocess.run(
             [sys.executable, "-c", WINDOWS],
-            env=environment(place, **given), capture_output=True, text=True,
+            env=environment(place, USERNAME="u", **given), capture_output=True, text=True,
         )  # fmt: skip
         assert word in done.stdout, done

@@ -20,7 +20,7 @@ from nbformat import NotebookNode
 from cachepool_lib.lab.classroom import cells
 from cachepool_lib.lab.classroom.cells import slide_type as slide_type
 from cachepool_lib.lab.classroom.cells import tags as tags
-from cachepool_lib.lab.course import ThisPython
+from cachepool_lib.lab.kernels import ThisPython
 
 ROOT = Path(__file__).resolve().parents[3]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
