@@ -25,4 +25,7 @@ def built() -> Path:
 
 def pages() -> list[Path]:
     """All pages but the one that only leads to the front page."""
-    return [path for path in sorted(built().rglob("*.html")) if path != built() / "index.html"]
+    found = sorted(built().rglob("*.html"))
+    return [
+        path for path in found if path != built() / "index.html" and "_static" not in path.parts
+    ]
