@@ -29,9 +29,12 @@ class Slider(ipywidgets.VBox):  # type: ignore[misc]
             for name, values in controls.items()
         }
         self._first = self._chart()
-        # Aligned, or the box stretches the picture to its own width.
+        # Aligned, or the box stretches the picture to its own width; with a margin, a narrow window
+        # would cut it.
         self._image = ipywidgets.Image(
-            value=self._first.png(), format="png", layout={"align_self": "flex-start"}
+            value=self._first.png(),
+            format="png",
+            layout={"align_self": "flex-start", "margin": "0"},
         )
         super().__init__([*self._controls.values(), self._image])
         for control in self._controls.values():

@@ -49,9 +49,8 @@ def page(notebook: NotebookNode, path: Path) -> str:
         ),
     )
     shown = deepcopy(notebook)
-    for (
-        cell
-    ) in shown.cells:  # what showed how far it was, and has gone, leaves an output of nothing
+    for cell in shown.cells:
+        # What showed how far it was, and has gone, leaves an output of nothing.
         if "outputs" in cell:
             cell.outputs = [output for output in cell.outputs if output.get("data", True)]
     resources = {"metadata": {"name": title(notebook)}, "css": css(*STYLE)}
@@ -59,11 +58,15 @@ def page(notebook: NotebookNode, path: Path) -> str:
     return finished(html, path.parent)
 
 
-def _named(link: re.Match[str]) -> str:
-    """The words of the link, and where the file is in the project."""
-    path, words = link[1].rstrip("/"), link[2]
-    name = words.rstrip("/")
-    return f"<code>{path}</code>" if path.endswith(name) else f"{words} (<code>{path}</code>)"
+def files_named(html: str) -> str:
+    """The HTML, each link to a file replaced by its words and where that is in the project."""
+
+    def named(link: re.Match[str]) -> str:
+        path, words = link[1].rstrip("/"), link[2]
+        name = words.rstrip("/")
+        return f"<code>{path}</code>" if path.endswith(name) else f"{words} (<code>{path}</code>)"
+
+    return _FILE.sub(named, html)
 
 
 def document(heading: str, body: str, style: str) -> str:
@@ -99,5 +102,5 @@ def finished(html: str, folder: Path) -> str:
         return f'src="data:image/png;base64,{picture}"'
 
     html = re.sub(r'src="(?!data:)([^":]+\.png)"', inlined, html)
-    html = _FILE.sub(_named, html)
-    return with_labels(re.sub(r'(href="[\w.-]+)\.ipynb\b', r"\1.html", html))
+    html = re.sub(r'(href="[\w.-]+)\.ipynb\b', r"\1.html", files_named(html))
+    return with_labels(html)

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from bs4 import BeautifulSoup, Tag
 from nbconvert.filters import markdown2html
 
+from cachepool_lib.lab.pages import files_named
+
 WIDTH, HEIGHT = 1280, 720  # of a slide
 ROOM = 668  # pixels of its height, without the margins
 MOST_CHARACTERS = 680  # and nobody reads them all
@@ -46,8 +48,8 @@ def total(sizes: Iterable[Size]) -> Size:
 
 @cache
 def of_prose(markdown: str) -> Size:
-    """The size of Markdown, rendered as nbconvert does."""
-    return of_html(markdown2html(markdown))
+    """The size of Markdown, rendered as nbconvert does, and as a page shows links to files."""
+    return of_html(files_named(markdown2html(markdown)))
 
 
 def of_html(html: str) -> Size:
