@@ -44,11 +44,13 @@ OUTPUTS = ".jp-OutputArea-output"
 PROSE = ".jp-MarkdownOutput"
 
 # What JupyterLab and ipywidgets draw and nobody can tell them otherwise: a picture has no text, a
-# slider's handle no name, a link in a sentence its colour alone, code in prose colours of its own.
+# slider's handle no name, a link in a sentence its colour alone, code in prose colours of its own,
+# a box to tick no label.
 NOT_OURS = re.compile(
     'image-alt: <img (src="data:|[^>]*widget-image)'
     '|aria-input-field-name: <div class="noUi-handle|link-in-text-block: '
     '|color-contrast: <span class="ͼ'
+    '|label: <input disabled="disabled" type="checkbox">'
 )
 
 # Of each picture that a cell shows: its own width, how wide it is drawn, and its bytes.

@@ -4,6 +4,7 @@ What it does to a client is what a real outage does: refuse, cut, keep silent, b
 """
 
 import asyncio
+from collections import Counter
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
@@ -24,6 +25,7 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
         self._delay = 0.0
+        self._held_back = Counter[object]()  # pieces of replies, of each connection
         self._bytes_left: int | None = None  # of replies, before the cut
 
     @property
@@ -71,6 +73,15 @@ class Proxy:
     def slow(self, seconds: float) -> None:
         """Hold each piece of a reply back for so many seconds."""
         self._delay = seconds
+        self._held_back.clear()
+
+    @property
+    def in_a_row(self) -> int:
+        """How many pieces one connection had to wait for since slow(), of that with the most.
+
+        Counted, so it is the same on a busy machine.
+        """
+        return max(self._held_back.values(), default=0)
 
     async def restore(self) -> None:
         """Be a good connection again; what was held back passes now."""
@@ -108,6 +119,7 @@ class Proxy:
         while data := await source.read(65536):
             await self._flowing.wait()
             if reply and self._delay:
+                self._held_back[source] += 1
                 await asyncio.sleep(self._delay)
             if reply and self._bytes_left is not None:
                 data, self._bytes_left = data[: self._bytes_left], self._bytes_left - len(data)
