@@ -67,6 +67,8 @@ LONG = {
     "test_notebooks.py",
     "test_setup.py",
     "test_browser.py",
+    "test_browser_pages.py",
+    "test_browser_site.py",
     "test_browser_slides.py",
     "test_benchmarks.py",
 }
