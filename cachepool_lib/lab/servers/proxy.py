@@ -4,7 +4,6 @@ What it does to a client is what a real outage does: refuse, cut, keep silent, b
 """
 
 import asyncio
-from collections import Counter
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
@@ -25,7 +24,8 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
         self._delay = 0.0
-        self._held_back = Counter[object]()  # pieces of replies, of each connection
+        self._held_back = 0  # pieces of replies, at this moment
+        self.in_a_row = 0
         self._bytes_left: int | None = None  # of replies, before the cut
 
     @property
@@ -71,17 +71,13 @@ class Proxy:
         self._flowing.clear()
 
     def slow(self, seconds: float) -> None:
-        """Hold each piece of a reply back for so many seconds."""
-        self._delay = seconds
-        self._held_back.clear()
+        """Hold each piece of a reply back for so many seconds.
 
-    @property
-    def in_a_row(self) -> int:
-        """How many pieces one connection had to wait for since slow(), of that with the most.
-
-        Counted, so it is the same on a busy machine.
+        `in_a_row` counts from now how often one was held back while no other was, on whatever
+        connection: the trips that somebody waited for, the same on a busy machine.
         """
-        return max(self._held_back.values(), default=0)
+        self._delay = seconds
+        self.in_a_row = 0
 
     async def restore(self) -> None:
         """Be a good connection again; what was held back passes now."""
@@ -119,8 +115,12 @@ class Proxy:
         while data := await source.read(65536):
             await self._flowing.wait()
             if reply and self._delay:
-                self._held_back[source] += 1
-                await asyncio.sleep(self._delay)
+                self.in_a_row += not self._held_back
+                self._held_back += 1
+                try:
+                    await asyncio.sleep(self._delay)
+                finally:
+                    self._held_back -= 1
             if reply and self._bytes_left is not None:
                 data, self._bytes_left = data[: self._bytes_left], self._bytes_left - len(data)
             if sink.is_closing():  # to write to it is an error on uvloop, and nothing on asyncio's

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import sys
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -145,6 +146,19 @@ class RefusesWhatItCantRead(RedisCache):
 class OneByOne(RedisCache):
     async def get_many(self, keys: Any) -> dict[Any, Any]:
         return {key: await self.get(key) for key in keys}
+
+
+class EachOnItsOwnConnection(RedisCache):
+    def __init__(self, redis_url: str, **options: Any) -> None:
+        super().__init__(redis_url, **options)
+        self._alike = partial(RedisCache, redis_url, **options)
+
+    async def get_many(self, keys: Any) -> dict[Any, Any]:
+        found = {}
+        for key in keys:
+            async with self._alike() as one:
+                found |= await one.get_many([key])
+        return found
 
 
 class HalfOfThem(RedisCache):
@@ -389,7 +403,7 @@ BROKEN: dict[str, tuple[Any, Any]] = {
     "R7": (made_with(fail_open=False), NeverComesBack),
     "R8": (made_with(timeout=5), made_with(timeout=3)),
     "R9": (made_with(serializer=Guesses()), RefusesWhatItCantRead),
-    "R10": (OneByOne, HalfOfThem),
+    "R10": (OneByOne, EachOnItsOwnConnection, HalfOfThem),
     "R11": (OpensAgain, ClosedIsAMiss),
     "R12": (LoadsAlways, EachProcessForItself),
     "R12-kill": (GivesUp, GivesNothing),
