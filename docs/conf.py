@@ -50,7 +50,6 @@ autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
 
-templates_path = ["_templates"]
 html_theme = "sphinx_book_theme"
 html_theme_options = {
     "use_download_button": False,
